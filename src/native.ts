@@ -1,0 +1,181 @@
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { VolleyError } from './errors.js';
+
+/** The native addon's surface. Layouts: docs/protocol.md. Offsets and lengths are bytes. */
+
+export interface RegionInfo {
+  bytes: number;
+  layoutVersion: number;
+  epoch: bigint;
+  tableOffset: number;
+  bucketCount: number;
+  arenaOffset: number;
+  arenaBytes: number;
+  pageBytes: number;
+  /** Page size of the backing memory: 4096 or 2097152. */
+  backingPageBytes: number;
+}
+
+/** A storage node's own region: made, written and linked by the one process that owns it. */
+export interface Region {
+  readonly info: RegionInfo;
+  /** Why the region is not what was asked for (no hugepages…), or null. */
+  readonly notice: string | null;
+  readonly itemCount: number;
+  /** Arena memory of the pages [first, first + count), without copying. Stays valid while the buffer is referenced. */
+  window(firstPage: number, pageCount: number): ArrayBuffer;
+  /**
+   * Looks up `count` keys: key i is bytes[ranges[2i], ranges[2i+1]). Writes to out[i] the arena offset of the slot
+   * that holds it (full key compared), or -1. Knows nothing of expiry.
+   */
+  find(bytes: Uint8Array, ranges: Uint32Array, count: number, out: Float64Array): void;
+  /**
+   * Makes the item in the slot at `slotOffset` (header, text and value written) visible under its key, computing the
+   * XXH3 of the value. Returns the arena offset of the slot that held the key before (now unlinked), -1 when the key is
+   * new, -2 when the table has no room (nothing changed).
+   */
+  link(slotOffset: number): number;
+  /** Takes the item in that slot out of the table; false when the table does not point to it. */
+  unlink(slotOffset: number): boolean;
+  /** Hands the region, read-only, to whoever connects to this unix socket (mode 0600), from a thread of its own. */
+  share(path: string): void;
+  unshare(): void;
+  close(): void;
+}
+
+/** Another process's region on this host, mapped read-only. */
+export interface LocalRegion {
+  readonly info: RegionInfo;
+  close(): void;
+}
+
+/** Memory that a load fills: a memfd of our own, or a file that something else made. */
+export interface GuestMemory {
+  readonly bytes: number;
+  readonly fd: number;
+  readonly notice: string | null;
+  /** Allocates the pages of a range now, so that a full disk or tmpfs is an error and not a SIGBUS. */
+  reserve(offset: number, length: number): void;
+  write(offset: number, data: Uint8Array): void;
+  /** A copy of the range. */
+  read(offset: number, length: number): Buffer;
+  close(): void;
+}
+
+/** Where a reader gets chunks from. `host` must be an IP address. */
+export type ReaderPath = { kind: 'local'; region: LocalRegion } | { kind: 'tcp'; host: string; port: number };
+
+export interface ReaderOptions {
+  destination: GuestMemory;
+  /** Where in the destination the image's first byte lands. */
+  destinationOffset: number;
+  imageBytes: number;
+  chunkBytes: number;
+  /** The manifest's body: 24 bytes per chunk, digest (16) and XXH3 (8); all zeros for a zero chunk. */
+  records: Uint8Array;
+  /** Per chunk an index into `paths`, or SKIP, or ZERO. */
+  sources: Uint16Array;
+  paths: ReaderPath[];
+  /** A chunk's key is this followed by the digest in hex. */
+  keyPrefix: string;
+  /** Whether the destination is known to hold zeros, so that zero chunks need no writing. Default false. */
+  destinationIsZero?: boolean;
+  threads?: number;
+  /** Reads in flight per path and thread. */
+  window?: number;
+  /** Milliseconds that one read may take, from its posting. */
+  readTimeoutMs?: number;
+  /** How often a chunk is read again after a failed verification. */
+  retries?: number;
+}
+
+export const SOURCE_ZERO = 0xffff;
+export const SOURCE_SKIP = 0xfffe;
+
+/** Why a chunk could not be read; index into ReaderResult.failures' reason. */
+export const FAILURE_REASONS = [
+  'none',
+  'missing', // the node does not have it
+  'checksum', // what came is not what the manifest says
+  'length', // the entry or the answer tells another length
+  'bounds', // the entry points outside the arena
+  'timeout', // no answer within the deadline
+  'connection', // refused, reset or closed
+  'protocol', // the peer answered something else
+  'canceled',
+] as const;
+export type FailureReason = (typeof FAILURE_REASONS)[number];
+
+export interface ReaderPathStats {
+  chunks: number;
+  bytes: number;
+  /** Thread nanoseconds spent in reading and in verifying. */
+  readNs: number;
+  verifyNs: number;
+  retries: number;
+  checksumFailures: number;
+  /** What the system said when the path broke (`connect: Connection refused`), or ''. */
+  error: string;
+}
+
+export interface ReaderResult {
+  /** Pairs: chunk index, reason (index into FAILURE_REASONS). Empty when the whole plan was carried out. */
+  failures: Uint32Array;
+  paths: ReaderPathStats[];
+  zeroChunks: number;
+  elapsedNs: number;
+}
+
+/** Runs one plan on threads of its own. */
+export interface Reader {
+  /** Resolves when no thread of the reader touches the destination any more, also after cancel(). */
+  run(): Promise<ReaderResult>;
+  cancel(): void;
+  /** Live counters: [0] chunks done, [1] bytes done, [2] retries, [3] checksum failures. */
+  readonly progress: BigUint64Array;
+}
+
+export interface Native {
+  Region: new (options: {
+    arenaBytes: number;
+    tableItems: number;
+    /** Whether to back the region with hugepages when there are enough; falls back with a notice. */
+    hugepages: boolean;
+  }) => Region;
+  /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */
+  openLocalRegion(path: string, timeoutMs: number): Promise<LocalRegion>;
+  GuestMemory: {
+    /** A sparse memfd of zeros. */
+    create(bytes: number, options?: { hugepages?: boolean }): GuestMemory;
+    /** Maps an open file shared and writable (its own duplicate of fd); the file must be at least `bytes` long. */
+    map(fd: number, bytes: number): GuestMemory;
+  };
+  Reader: new (options: ReaderOptions) => Reader;
+}
+
+/** The project's root: the nearest folder above this file that holds package.json. */
+export const ROOT = (() => {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return folder;
+})();
+
+function load(): Native {
+  const kind = process.env.VOLLEY_ADDON === 'debug' ? 'Debug' : 'Release';
+  const path = join(ROOT, 'build', kind, 'volley.node');
+  if (!existsSync(path)) {
+    throw new VolleyError('ERR_VOLLEY_SETUP', `the native addon ${path} is not built; run: npm run setup`);
+  }
+  return createRequire(import.meta.url)(path) as Native;
+}
+
+let loaded: Native | undefined;
+
+/** The native addon, loaded at first use. @throws VolleyError ERR_VOLLEY_SETUP when it is not built */
+export function native(): Native {
+  loaded ??= load();
+  return loaded;
+}
