@@ -1,0 +1,30 @@
+// What TypeScript sees of the native code; the contract is src/native.ts.
+#include <napi.h>
+
+#include "objects/addon_data.h"
+#include "objects/guest_memory_object.h"
+#include "objects/local_region_object.h"
+#include "objects/reader_object.h"
+#include "objects/region_object.h"
+
+namespace volley {
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData;
+  env.SetInstanceData(data);
+  data->localRegion = Napi::Persistent(LocalRegionObject::Define(env));
+  data->guestMemory = Napi::Persistent(GuestMemoryObject::Define(env));
+  exports.Set("Region", RegionObject::Define(env));
+  exports.Set("openLocalRegion", Napi::Function::New<&LocalRegionObject::OpenLocalRegion>(env, "openLocalRegion"));
+  exports.Set("GuestMemory", data->guestMemory.Value());
+  exports.Set("Reader", ReaderObject::Define(env));
+  return exports;
+}
+
+}  // namespace
+}  // namespace volley
+
+static Napi::Object InitVolley(Napi::Env env, Napi::Object exports) { return volley::Init(env, exports); }
+
+NODE_API_MODULE(volley, InitVolley)

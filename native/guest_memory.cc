@@ -1,0 +1,90 @@
+#include "guest_memory.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "error.h"
+
+namespace volley {
+namespace {
+
+constexpr uint64_t kHugePageBytes = 2 << 20;
+
+struct Backing {
+  UniqueFd fd;
+  Mapping mapping;
+};
+
+Backing MakeMemfd(uint64_t bytes, bool hugepages) {
+  Backing backing{UniqueFd(memfd_create("volley-guest", MFD_CLOEXEC | (hugepages ? MFD_HUGETLB : 0))), {}};
+  if (backing.fd && ftruncate(backing.fd.get(), static_cast<off_t>(bytes)) == 0) {
+    backing.mapping = Mapping(backing.fd.get(), bytes, PROT_READ | PROT_WRITE);
+  }
+  return backing;
+}
+
+}  // namespace
+
+GuestMemory::GuestMemory(UniqueFd fd, Mapping mapping, std::string notice)
+    : fd_(std::move(fd)),
+      mapping_(std::move(mapping)),
+      notice_(std::move(notice)),
+      populated_((mapping_.bytes() + kBlockBytes - 1) / kBlockBytes) {
+  // A core dump of the hook is no place for a guest's memory.
+  madvise(mapping_.data(), mapping_.bytes(), MADV_DONTDUMP);
+}
+
+std::shared_ptr<GuestMemory> GuestMemory::Create(uint64_t bytes, bool hugepages) {
+  std::string notice;
+  Backing backing;
+  if (hugepages) {
+    if (bytes % kHugePageBytes == 0) backing = MakeMemfd(bytes, true);
+    if (!backing.mapping) notice = "no hugepages for guest memory; using 4 KiB pages";
+  }
+  if (!backing.mapping) backing = MakeMemfd(bytes, false);
+  if (!backing.mapping) {
+    throw Error("ERR_VOLLEY_MEMORY",
+                SystemMessage("cannot map " + std::to_string(bytes) + " bytes of guest memory", errno));
+  }
+  return std::shared_ptr<GuestMemory>(
+      new GuestMemory(std::move(backing.fd), std::move(backing.mapping), std::move(notice)));
+}
+
+std::shared_ptr<GuestMemory> GuestMemory::Map(int fd, uint64_t bytes) {
+  UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  struct stat status {};
+  if (!own || fstat(own.get(), &status) != 0) {
+    throw Error("ERR_VOLLEY_FILE", SystemMessage("cannot use descriptor " + std::to_string(fd), errno));
+  }
+  if (static_cast<uint64_t>(status.st_size) < bytes) {
+    throw Error("ERR_VOLLEY_FILE", "the file to map has " + std::to_string(status.st_size) + " bytes, not the " +
+                                       std::to_string(bytes) + " to be filled");
+  }
+  Mapping mapping(own.get(), bytes, PROT_READ | PROT_WRITE);
+  if (!mapping) throw Error("ERR_VOLLEY_FILE", SystemMessage("cannot map the file writable", errno));
+  return std::shared_ptr<GuestMemory>(new GuestMemory(std::move(own), std::move(mapping), ""));
+}
+
+void GuestMemory::Reserve(uint64_t offset, uint64_t length) {
+  if (length == 0) return;
+  const int failed = posix_fallocate(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length));
+  if (failed != 0) {
+    throw Error("ERR_VOLLEY_MEMORY", SystemMessage("cannot reserve " + std::to_string(length) + " bytes", failed));
+  }
+}
+
+void GuestMemory::Populate(uint64_t offset, uint64_t length) {
+  if (length == 0) return;
+  for (uint64_t block = offset / kBlockBytes; block <= (offset + length - 1) / kBlockBytes; block++) {
+    if (populated_[block].load(std::memory_order_relaxed) != 0) continue;
+    populated_[block].store(1, std::memory_order_relaxed);
+    const uint64_t at = block * kBlockBytes;
+    // Best effort: where the kernel is older than 5.14 the pages come by faults.
+    madvise(mapping_.data() + at, std::min(kBlockBytes, bytes() - at), MADV_POPULATE_WRITE);
+  }
+}
+
+}  // namespace volley

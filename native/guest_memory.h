@@ -1,0 +1,45 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mapping.h"
+#include "unique_fd.h"
+
+namespace volley {
+
+/// Memory that a load fills: a memfd of our own, or a file that something else made.
+class GuestMemory {
+ public:
+  /// A sparse memfd of zeros. Throws Error.
+  static std::shared_ptr<GuestMemory> Create(uint64_t bytes, bool hugepages);
+  /// Maps an open file, shared and writable, through a duplicate of `fd`. Throws Error.
+  static std::shared_ptr<GuestMemory> Map(int fd, uint64_t bytes);
+
+  uint8_t* data() const { return mapping_.data(); }
+  uint64_t bytes() const { return mapping_.bytes(); }
+  int fd() const { return fd_.get(); }
+  const std::string& notice() const { return notice_; }
+  bool Contains(uint64_t offset, uint64_t length) const { return offset <= bytes() && length <= bytes() - offset; }
+
+  /// Allocates the pages of a range, so that lack of room is an error and not a SIGBUS. Throws Error.
+  void Reserve(uint64_t offset, uint64_t length);
+  /// Makes the pages of a range present, in blocks: one system call instead of a fault per page, which halves the time to
+  /// fill fresh memory. Cheap when done before; any thread may call it.
+  void Populate(uint64_t offset, uint64_t length);
+
+ private:
+  static constexpr uint64_t kBlockBytes = 256 << 10;
+
+  GuestMemory(UniqueFd fd, Mapping mapping, std::string notice);
+
+  UniqueFd fd_;
+  Mapping mapping_;
+  std::string notice_;
+  std::vector<std::atomic<uint8_t>> populated_;  // per block
+};
+
+}  // namespace volley

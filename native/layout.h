@@ -1,0 +1,80 @@
+// The bytes of a region, as docs/protocol.md tells them. Little-endian hosts only.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace volley {
+
+static_assert(std::endian::native == std::endian::little, "regions are little-endian");
+
+inline constexpr char kRegionMagic[8] = {'V', 'O', 'L', 'L', 'E', 'Y', 'R', 'G'};
+inline constexpr char kHandOutMagic[8] = {'V', 'O', 'L', 'L', 'E', 'Y', 'F', 'D'};
+inline constexpr uint32_t kLayoutVersion = 1;
+inline constexpr uint32_t kRegionHeaderBytes = 4096;
+inline constexpr uint32_t kEntriesPerBucket = 4;
+inline constexpr uint32_t kArenaPageBytes = 1'054'720;
+inline constexpr uint32_t kSlotHeaderBytes = 64;
+inline constexpr uint32_t kSlotMagic = 0x4D455449;
+inline constexpr uint32_t kSlotUnitBytes = 64;
+inline constexpr uint32_t kKeyBytesMax = 250;
+/// The key stands this far after the start of a slot's text: the length of "VALUE ".
+inline constexpr uint32_t kTextKeyOffset = 6;
+
+struct RegionHeader {
+  char magic[8];
+  uint32_t layoutVersion;
+  uint32_t headerBytes;
+  uint64_t regionBytes;
+  uint64_t epoch;
+  uint64_t tableOffset;
+  uint64_t bucketCount;
+  uint32_t bucketBytes;
+  uint32_t entriesPerBucket;
+  uint64_t arenaOffset;
+  uint64_t arenaBytes;
+  uint32_t arenaPageBytes;
+  uint32_t slotHeaderBytes;
+  uint64_t backingPageBytes;
+  uint64_t checksum;  // XXH3 of all before
+};
+static_assert(sizeof(RegionHeader) == 96 && offsetof(RegionHeader, checksum) == 88);
+
+struct Entry {
+  uint64_t fingerprint;  // 0: empty
+  uint64_t address;      // of the value, from the region's first byte
+  uint32_t length;
+  uint16_t slotUnits;  // from the slot's start to the value, in kSlotUnitBytes
+  uint16_t version;    // odd while the entry is being changed
+  uint64_t xxh3;
+};
+static_assert(sizeof(Entry) == 32);
+
+struct alignas(128) Bucket {
+  Entry entries[kEntriesPerBucket];
+};
+static_assert(sizeof(Bucket) == 128);
+
+struct SlotHeader {
+  uint32_t magic;  // kSlotMagic when the slot holds an item
+  uint32_t valueBytes;
+  uint64_t cas;
+  uint64_t xxh3;
+  uint32_t flags;
+  uint32_t expiresAt;
+  uint16_t keyBytes;
+  uint16_t textBytes;
+  uint32_t valueOffset;
+  uint32_t accessedAt;
+  uint8_t reserved[20];
+};
+static_assert(sizeof(SlotHeader) == kSlotHeaderBytes && offsetof(SlotHeader, valueOffset) == 36);
+
+struct HandOut {
+  char magic[8];
+  uint64_t epoch;
+};
+static_assert(sizeof(HandOut) == 16);
+
+}  // namespace volley

@@ -1,0 +1,114 @@
+#include "local_region.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+
+#include "error.h"
+#include "hash.h"
+#include "unique_fd.h"
+
+namespace volley {
+namespace {
+
+UniqueFd Connect(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) {
+    throw Error("ERR_VOLLEY_NODE_DOWN", "the socket path " + path + " must have 1 to 107 bytes");
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  UniqueFd peer(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!peer || connect(peer.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    throw Error("ERR_VOLLEY_NODE_DOWN", SystemMessage("cannot connect to " + path, errno));
+  }
+  return peer;
+}
+
+/// Takes the greeting and its descriptor; an invalid descriptor when the peer sent something else.
+UniqueFd Receive(int peer, HandOut* message) {
+  iovec bytes{message, sizeof *message};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr envelope{};
+  envelope.msg_iov = &bytes;
+  envelope.msg_iovlen = 1;
+  envelope.msg_control = control;
+  envelope.msg_controllen = sizeof control;
+  const ssize_t received = recvmsg(peer, &envelope, MSG_CMSG_CLOEXEC);
+  const cmsghdr* attached = received < 0 ? nullptr : CMSG_FIRSTHDR(&envelope);
+  UniqueFd fd;
+  if (attached != nullptr && attached->cmsg_level == SOL_SOCKET && attached->cmsg_type == SCM_RIGHTS &&
+      attached->cmsg_len == CMSG_LEN(sizeof(int))) {
+    int descriptor = -1;
+    std::memcpy(&descriptor, CMSG_DATA(attached), sizeof descriptor);
+    fd = UniqueFd(descriptor);
+  }
+  const bool greeted = received == sizeof *message && std::memcmp(message->magic, kHandOutMagic, 8) == 0;
+  return greeted ? std::move(fd) : UniqueFd();
+}
+
+/// What is wrong with a header, or null.
+const char* Fault(const RegionHeader& header, uint64_t fileBytes) {
+  if (std::memcmp(header.magic, kRegionMagic, sizeof kRegionMagic) != 0) return "it has no region header";
+  if (header.layoutVersion != kLayoutVersion) return "its layout version is not known here; upgrade the older side";
+  if (header.checksum != Hash64(&header, offsetof(RegionHeader, checksum))) return "its header's checksum is wrong";
+  if (header.headerBytes != kRegionHeaderBytes || header.bucketBytes != sizeof(Bucket) ||
+      header.entriesPerBucket != kEntriesPerBucket || header.arenaPageBytes != kArenaPageBytes ||
+      header.slotHeaderBytes != kSlotHeaderBytes) {
+    return "its header tells sizes that layout version 1 does not have";
+  }
+  if (header.regionBytes != fileBytes || header.epoch == 0) return "its header does not fit the memory";
+  const bool table = std::has_single_bit(header.bucketCount) && header.tableOffset % sizeof(Bucket) == 0 &&
+                     header.tableOffset >= kRegionHeaderBytes && header.tableOffset <= fileBytes &&
+                     header.bucketCount <= (fileBytes - header.tableOffset) / sizeof(Bucket);
+  if (!table) return "its table lies outside the region";
+  const bool arena = header.arenaOffset <= fileBytes && header.arenaBytes <= fileBytes - header.arenaOffset &&
+                     header.arenaOffset >= header.tableOffset + header.bucketCount * sizeof(Bucket);
+  return arena ? nullptr : "its arena lies outside the region";
+}
+
+}  // namespace
+
+std::shared_ptr<LocalRegion> LocalRegion::Open(const std::string& path, int timeoutMs) {
+  const UniqueFd peer = Connect(path);
+  pollfd wait{peer.get(), POLLIN, 0};
+  if (poll(&wait, 1, timeoutMs) <= 0) {
+    throw Error("ERR_VOLLEY_TIMEOUT", "the node at " + path + " did not hand out its region within " +
+                                          std::to_string(timeoutMs) + " ms");
+  }
+  HandOut message{};
+  const UniqueFd fd = Receive(peer.get(), &message);
+  if (!fd) throw Error("ERR_VOLLEY_LAYOUT", "what listens on " + path + " hands out no region");
+  std::shared_ptr<LocalRegion> region(new LocalRegion(fd.get(), path));
+  if (region->header_.epoch != message.epoch) {
+    throw Error("ERR_VOLLEY_LAYOUT", "the region handed out at " + path + " is of another epoch than announced");
+  }
+  return region;
+}
+
+LocalRegion::LocalRegion(int fd, const std::string& path) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error("ERR_VOLLEY_LAYOUT", "the region handed out at " + path + " cannot be used: " + why);
+  };
+  struct stat status {};
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || (seals & (F_SEAL_FUTURE_WRITE | F_SEAL_WRITE)) == 0) {
+    refuse("it is not sealed");
+  }
+  if (fstat(fd, &status) != 0 || status.st_size < static_cast<off_t>(kRegionHeaderBytes)) {
+    refuse("it is too short");
+  }
+  const auto bytes = static_cast<uint64_t>(status.st_size);
+  mapping_ = Mapping(fd, bytes, PROT_READ);
+  if (!mapping_) refuse(SystemMessage("mmap", errno));
+  madvise(mapping_.data(), mapping_.bytes(), MADV_DONTDUMP);
+  std::memcpy(&header_, mapping_.data(), sizeof header_);
+  if (const char* fault = Fault(header_, bytes)) refuse(fault);
+  table_ = Hashtable(reinterpret_cast<Bucket*>(mapping_.data() + header_.tableOffset), header_.bucketCount);
+}
+
+}  // namespace volley

@@ -1,0 +1,161 @@
+#include "reader_object.h"
+
+#include <algorithm>
+
+#include "../chunk_key.h"
+#include "../transport/local.h"
+#include "../transport/tcp.h"
+#include "convert.h"
+#include "guest_memory_object.h"
+#include "local_region_object.h"
+
+namespace volley {
+namespace {
+
+// Enough to keep a node busy while an answer is on its way, little enough that its deadline stays meaningful.
+constexpr uint32_t kInFlightBytes = 8 << 20;
+constexpr uint32_t kInFlightReadsMax = 256;
+
+uint32_t DefaultWindow(uint32_t chunkBytes) {
+  return std::clamp<uint32_t>(kInFlightBytes / std::max<uint32_t>(chunkBytes, 1), 4, kInFlightReadsMax);
+}
+
+Reader::EndpointFactory ToPath(const Napi::Object& path, const std::string& keyPrefix, uint32_t window) {
+  const std::string kind = ToString(path.Get("kind"), "kind");
+  if (kind == "local") {
+    auto* object = LocalRegionObject::Unwrap(ToObject(path.Get("region"), "region"));
+    std::shared_ptr<LocalRegion> region = object->region();
+    if (!region) ThrowType(path.Env(), "the region of a path is closed");
+    return [region, keyPrefix] { return std::make_unique<LocalEndpoint>(region, keyPrefix); };
+  }
+  if (kind == "tcp") {
+    const std::string host = ToString(path.Get("host"), "host");
+    const auto port = static_cast<uint16_t>(ToInteger(path.Get("port"), "port", 65535));
+    return [=] { return std::make_unique<TcpEndpoint>(host, port, keyPrefix, window); };
+  }
+  ThrowType(path.Env(), "no transport is called " + kind);
+}
+
+Reader::Plan ToPlan(const Napi::Object& options) {
+  Reader::Plan plan;
+  const std::string keyPrefix = ToString(options.Get("keyPrefix"), "keyPrefix");
+  if (!ChunkKey::PrefixFits(keyPrefix)) ThrowType(options.Env(), "keyPrefix is too long");
+  plan.destination = GuestMemoryObject::Unwrap(ToObject(options.Get("destination"), "destination"))->memory();
+  if (!plan.destination) ThrowType(options.Env(), "the destination is closed");
+  plan.destinationOffset = ToInteger(options.Get("destinationOffset"), "destinationOffset");
+  plan.imageBytes = ToInteger(options.Get("imageBytes"), "imageBytes");
+  plan.chunkBytes = static_cast<uint32_t>(ToInteger(options.Get("chunkBytes"), "chunkBytes", Reader::kChunkBytesMax));
+  const Napi::Uint8Array records = ToBytes(options.Get("records"), "records");
+  plan.records.assign(records.Data(), records.Data() + records.ByteLength());
+  const auto sources = ToTyped<Napi::Uint16Array>(options.Get("sources"), "sources", napi_uint16_array);
+  plan.sources.assign(sources.Data(), sources.Data() + sources.ElementLength());
+  plan.destinationIsZero = ToBool(options, "destinationIsZero");
+  const double cores = std::clamp<unsigned>(std::thread::hardware_concurrency(), 1, 4);
+  plan.threads = static_cast<uint32_t>(ToInteger(options, "threads", cores, 256));
+  plan.readTimeoutMs = static_cast<uint32_t>(ToInteger(options, "readTimeoutMs", 5000, INT32_MAX));
+  plan.retries = static_cast<uint32_t>(ToInteger(options, "retries", 2, 1000));
+  const auto window = static_cast<uint32_t>(ToInteger(options, "window", DefaultWindow(plan.chunkBytes), 65536));
+  if (window == 0) ThrowType(options.Env(), "window must be at least 1");
+  if (!options.Get("paths").IsArray()) ThrowType(options.Env(), "paths must be an array");
+  const auto paths = options.Get("paths").As<Napi::Array>();
+  for (uint32_t i = 0; i < paths.Length(); i++) {
+    plan.paths.push_back(ToPath(ToObject(paths.Get(i), "path"), keyPrefix, window));
+  }
+  return plan;
+}
+
+Napi::Object ToResult(Napi::Env env, const Reader::Result& result) {
+  Napi::Object out = Napi::Object::New(env);
+  auto failures = Napi::Uint32Array::New(env, result.failures.size() * 2);
+  for (size_t i = 0; i < result.failures.size(); i++) {
+    failures[2 * i] = result.failures[i].chunk;
+    failures[2 * i + 1] = static_cast<uint32_t>(result.failures[i].reason);
+  }
+  auto paths = Napi::Array::New(env, result.paths.size());
+  for (uint32_t i = 0; i < result.paths.size(); i++) {
+    const Reader::PathStats& stats = result.paths[i];
+    Napi::Object path = Napi::Object::New(env);
+    path.Set("chunks", static_cast<double>(stats.chunks));
+    path.Set("bytes", static_cast<double>(stats.bytes));
+    path.Set("readNs", static_cast<double>(stats.readNs));
+    path.Set("verifyNs", static_cast<double>(stats.verifyNs));
+    path.Set("retries", static_cast<double>(stats.retries));
+    path.Set("checksumFailures", static_cast<double>(stats.checksumFailures));
+    path.Set("error", stats.error);
+    paths.Set(i, path);
+  }
+  out.Set("failures", failures);
+  out.Set("paths", paths);
+  out.Set("zeroChunks", static_cast<double>(result.zeroChunks));
+  out.Set("elapsedNs", static_cast<double>(result.elapsedNs));
+  return out;
+}
+
+/// One run: the thread that waits for it, and the promise that it settles.
+struct Job {
+  explicit Job(Napi::Env env) : deferred(env) {}
+
+  Napi::Promise::Deferred deferred;
+  std::shared_ptr<Reader> reader;
+  Reader::Result result;
+  std::string error;
+  std::thread thread;
+  Napi::ThreadSafeFunction done;
+};
+
+void Settle(Napi::Env env, Napi::Function, Job* raw) {
+  const std::unique_ptr<Job> job(raw);
+  job->thread.join();
+  job->done.Release();
+  if (!job->error.empty()) {
+    job->deferred.Reject(Napi::Error::New(env, job->error).Value());
+  } else {
+    job->deferred.Resolve(ToResult(env, job->result));
+  }
+}
+
+}  // namespace
+
+Napi::Function ReaderObject::Define(Napi::Env env) {
+  return DefineClass(env, "Reader",
+                     {InstanceMethod<&ReaderObject::Run>("run"), InstanceMethod<&ReaderObject::Cancel>("cancel"),
+                      InstanceAccessor<&ReaderObject::Progress>("progress")});
+}
+
+ReaderObject::ReaderObject(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), progress_(std::make_shared<Reader::Progress>()) {
+  Reader::Plan plan = ToPlan(ToObject(info[0], "options"));
+  reader_ = Guard(info.Env(), [&] { return std::make_shared<Reader>(std::move(plan), progress_); });
+}
+
+Napi::Value ReaderObject::Run(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (started_) throw Napi::Error::New(env, "a reader runs once");
+  started_ = true;
+  auto* job = new Job(env);
+  job->reader = reader_;
+  job->done = Napi::ThreadSafeFunction::New(env, Napi::Function(), "volley reader", 0, 1);
+  const Napi::Promise promise = job->deferred.Promise();
+  job->thread = std::thread([job] {
+    try {
+      job->result = job->reader->Run();
+    } catch (const std::exception& error) {
+      job->error = error.what();
+    }
+    job->done.BlockingCall(job, Settle);
+  });
+  return promise;
+}
+
+void ReaderObject::Cancel(const Napi::CallbackInfo&) { reader_->Cancel(); }
+
+Napi::Value ReaderObject::Progress(const Napi::CallbackInfo& info) {
+  auto counters = Napi::BigUint64Array::New(info.Env(), 4);
+  counters[0] = progress_->chunks;
+  counters[1] = progress_->bytes;
+  counters[2] = progress_->retries;
+  counters[3] = progress_->checksumFailures;
+  return counters;
+}
+
+}  // namespace volley

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <thread>
+
+#include "../reader.h"
+
+namespace volley {
+
+/// `Reader` of src/native.ts.
+class ReaderObject : public Napi::ObjectWrap<ReaderObject> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+  explicit ReaderObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value Run(const Napi::CallbackInfo& info);
+  void Cancel(const Napi::CallbackInfo& info);
+  Napi::Value Progress(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Reader::Progress> progress_;
+  std::shared_ptr<Reader> reader_;
+  bool started_ = false;
+};
+
+}  // namespace volley

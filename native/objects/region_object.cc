@@ -1,0 +1,95 @@
+#include "region_object.h"
+
+#include "convert.h"
+
+namespace volley {
+
+Napi::Function RegionObject::Define(Napi::Env env) {
+  return DefineClass(env, "Region",
+                     {InstanceAccessor<&RegionObject::Info>("info"), InstanceAccessor<&RegionObject::Notice>("notice"),
+                      InstanceAccessor<&RegionObject::ItemCount>("itemCount"),
+                      InstanceMethod<&RegionObject::Window>("window"), InstanceMethod<&RegionObject::Find>("find"),
+                      InstanceMethod<&RegionObject::Link>("link"), InstanceMethod<&RegionObject::Unlink>("unlink"),
+                      InstanceMethod<&RegionObject::Share>("share"),
+                      InstanceMethod<&RegionObject::Unshare>("unshare"),
+                      InstanceMethod<&RegionObject::Close>("close")});
+}
+
+RegionObject::RegionObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  const Napi::Object options = ToObject(info[0], "options");
+  constexpr double kArenaBytesMax = 64.0 * (1ull << 40);
+  const Region::Options parsed{.arenaBytes = ToInteger(options.Get("arenaBytes"), "arenaBytes", kArenaBytesMax),
+                               .tableItems = ToInteger(options.Get("tableItems"), "tableItems", 1ull << 36),
+                               .hugepages = ToBool(options, "hugepages")};
+  region_ = Guard(info.Env(), [&] { return std::make_shared<Region>(parsed); });
+}
+
+Region& RegionObject::Open(Napi::Env env) const {
+  if (!region_) throw Napi::Error::New(env, "the region is closed");
+  return *region_;
+}
+
+Napi::Value RegionObject::Info(const Napi::CallbackInfo& info) { return ToInfo(info.Env(), Open(info.Env()).header()); }
+
+Napi::Value RegionObject::Notice(const Napi::CallbackInfo& info) {
+  return TextOrNull(info.Env(), Open(info.Env()).notice());
+}
+
+Napi::Value RegionObject::ItemCount(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(Open(info.Env()).itemCount()));
+}
+
+Napi::Value RegionObject::Window(const Napi::CallbackInfo& info) {
+  const Region& region = Open(info.Env());
+  const uint64_t pages = region.header().arenaBytes / kArenaPageBytes;
+  const uint64_t first = ToInteger(info[0], "firstPage", static_cast<double>(pages));
+  const uint64_t count = ToInteger(info[1], "pageCount", static_cast<double>(pages - first));
+  auto* owner = new std::shared_ptr<Region>(region_);
+  return Napi::ArrayBuffer::New(
+      info.Env(), region.arena() + first * kArenaPageBytes, count * kArenaPageBytes,
+      [](Napi::Env, void*, std::shared_ptr<Region>* held) { delete held; }, owner);
+}
+
+void RegionObject::Find(const Napi::CallbackInfo& info) {
+  const Region& region = Open(info.Env());
+  const Napi::Uint8Array bytes = ToBytes(info[0], "bytes");
+  const auto ranges = ToTyped<Napi::Uint32Array>(info[1], "ranges", napi_uint32_array);
+  const auto out = ToTyped<Napi::Float64Array>(info[3], "out", napi_float64_array);
+  const uint64_t count = ToInteger(info[2], "count", static_cast<double>(out.ElementLength()));
+  if (count * 2 > ranges.ElementLength()) ThrowType(info.Env(), "ranges is shorter than count says");
+  const uint8_t* data = bytes.Data();
+  const size_t length = bytes.ByteLength();
+  for (uint64_t i = 0; i < count; i++) {
+    const uint32_t start = ranges[2 * i];
+    const uint32_t end = ranges[2 * i + 1];
+    if (start > end || end > length) ThrowType(info.Env(), "a key's range lies outside bytes");
+    const_cast<Napi::Float64Array&>(out)[i] = static_cast<double>(region.Find(data + start, end - start));
+  }
+}
+
+Napi::Value RegionObject::Link(const Napi::CallbackInfo& info) {
+  Region& region = Open(info.Env());
+  const uint64_t slot = ToInteger(info[0], "slotOffset");
+  return Napi::Number::New(info.Env(), static_cast<double>(Guard(info.Env(), [&] { return region.Link(slot); })));
+}
+
+Napi::Value RegionObject::Unlink(const Napi::CallbackInfo& info) {
+  Region& region = Open(info.Env());
+  const uint64_t slot = ToInteger(info[0], "slotOffset");
+  return Napi::Boolean::New(info.Env(), Guard(info.Env(), [&] { return region.Unlink(slot); }));
+}
+
+void RegionObject::Share(const Napi::CallbackInfo& info) {
+  Region& region = Open(info.Env());
+  const std::string path = ToString(info[0], "path");
+  Guard(info.Env(), [&] { region.Share(path); });
+}
+
+void RegionObject::Unshare(const Napi::CallbackInfo& info) { Open(info.Env()).Unshare(); }
+
+void RegionObject::Close(const Napi::CallbackInfo&) {
+  if (region_) region_->Unshare();
+  region_.reset();
+}
+
+}  // namespace volley
