@@ -9,6 +9,8 @@ export type VolleyErrorCode =
   | 'ERR_VOLLEY_NODE_DOWN' // a node could not be reached, or closed the connection
   | 'ERR_VOLLEY_TIMEOUT' // a deadline passed
   | 'ERR_VOLLEY_NODE_FULL' // a node refused a chunk for lack of memory
+  | 'ERR_VOLLEY_TRANSPORT' // the transport that was asked for is not possible with a node
+  | 'ERR_VOLLEY_TOO_LARGE' // a node does not take items of this size
   | 'ERR_VOLLEY_PROTOCOL' // a peer answered something that the protocol does not allow
   | 'ERR_VOLLEY_LAYOUT' // a region or table header is garbage or of an unknown version
   | 'ERR_VOLLEY_MANIFEST' // a manifest is truncated, inconsistent or of an unknown version
@@ -31,6 +33,7 @@ export class VolleyError extends Error {
   }
 }
 
+/** Also true of the native addon's errors, which carry the same codes. */
 export function isVolleyError(error: unknown): error is VolleyError {
-  return error instanceof VolleyError;
+  return error instanceof Error && String((error as VolleyError).code).startsWith('ERR_VOLLEY_');
 }

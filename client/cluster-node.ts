@@ -1,0 +1,21 @@
+import type { LocalRegion } from '../src/native.js';
+import type { ControlChannel } from './control.js';
+import type { NodeAddress } from './text-connection.js';
+import type { VolleyStats } from './volley-stats.js';
+
+export type NodeTransport = 'local' | 'tcp';
+
+/** A storage node as a connected client sees it. */
+export interface ClusterNode extends NodeAddress {
+  /** What only Volley's nodes tell; null for a stock memcached. */
+  volley: VolleyStats | null;
+  /** The server's version. */
+  version: string;
+  /** How this client reads chunks from it. */
+  transport: NodeTransport;
+  /** Why that transport, in words. */
+  transportReason: string;
+  /** The node's mapped region when the transport is `local`. */
+  region: LocalRegion | null;
+  control: ControlChannel;
+}

@@ -1,0 +1,185 @@
+import { VolleyError } from '../src/errors.js';
+import { quote } from '../src/keys.js';
+import { chunkLength, type Manifest, RECORD_BYTES } from '../src/manifest.js';
+import { native } from '../src/native.js';
+import { parseNodeList } from '../src/node-name.js';
+import { Ring } from '../src/ring.js';
+import { Catalog, type ImageInfo } from './catalog.js';
+import type { WantedTransport } from './choose-transport.js';
+import type { ClusterNode } from './cluster-node.js';
+import { connectNode } from './connect-node.js';
+import { type LoadOptions, LoadRun } from './load/load-run.js';
+import type { LoadReport } from './load/report.js';
+import { countShared } from './load/sources.js';
+import { ManifestStore } from './manifest-store.js';
+import { type OrphansReport, removeOrphans } from './orphans.js';
+import { type RemoveReport, removeImage } from './remove.js';
+import type { UploadReport } from './upload/report.js';
+import type { UploadSource } from './upload/source.js';
+import { type UploadOptions, upload } from './upload/upload.js';
+
+const TIMEOUT_MS_DEFAULT = 5000;
+
+export interface ConnectOptions {
+  /** `host`, `host:port` or `[IPv6]:port`; the same list, in any order, for every client of the cluster. */
+  nodes: readonly string[];
+  /** Default `auto`. */
+  transport?: WantedTransport;
+  /** Milliseconds that a node may let pass without an answer. Default 5000. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+/** Milliseconds that connecting took, of the slowest node each. */
+export interface ConnectStages {
+  /** Reaching the nodes and asking who they are. */
+  connectMs: number;
+  /** Mapping the regions of nodes on this host. */
+  tablesMs: number;
+}
+
+/** A connection to all storage nodes of a cluster. */
+export class Cluster {
+  readonly #ring: Ring;
+  readonly #manifests: ManifestStore;
+  readonly #catalog: Catalog;
+
+  private constructor(
+    /** In the order of their names. */
+    readonly nodes: readonly ClusterNode[],
+    readonly stages: ConnectStages,
+    readonly timeoutMs: number,
+  ) {
+    this.#ring = new Ring(nodes.map(({ name }) => name));
+    this.#manifests = new ManifestStore(nodes, this.#ring);
+    this.#catalog = new Catalog(nodes, this.#manifests, timeoutMs);
+  }
+
+  /**
+   * Reaches every node, in parallel, and chooses how to read from it.
+   * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _PROTOCOL or _TRANSPORT that names the node; ERR_VOLLEY_USAGE
+   */
+  static async connect(options: ConnectOptions): Promise<Cluster> {
+    const { transport = 'auto', timeoutMs = TIMEOUT_MS_DEFAULT, signal } = options;
+    const names = parseNodeList(options.nodes);
+    const attempts = names.map((name) => connectNode(name, transport, timeoutMs, signal));
+    const settled = await Promise.allSettled(attempts);
+    const failed = settled.find(({ status }) => status === 'rejected');
+    const connected = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    const nodes = connected.map(({ node }) => node);
+    if (failed) {
+      for (const node of nodes) closeNode(node);
+      throw (failed as PromiseRejectedResult).reason;
+    }
+    const stages = {
+      connectMs: Math.max(...connected.map(({ connectMs }) => connectMs)),
+      tablesMs: Math.max(...connected.map(({ tablesMs }) => tablesMs)),
+    };
+    return new Cluster(nodes, stages, timeoutMs);
+  }
+
+  /**
+   * Stores an image under a name. Chunks that the nodes hold already are not sent; the manifest is written last, so
+   * an upload that fails leaves an older image of that name whole, and one that is run again sends only what is missing.
+   * @throws VolleyError ERR_VOLLEY_NAME, _USAGE, _FILE, _NODE_FULL, _TOO_LARGE, _NODE_DOWN, _TIMEOUT, _CHUNK, _ABORTED
+   */
+  upload(source: UploadSource, options: UploadOptions): Promise<UploadReport> {
+    return upload(this.#target, source, options);
+  }
+
+  /**
+   * Fetches and checks an image's manifest.
+   * @throws VolleyError ERR_VOLLEY_NOT_FOUND, ERR_VOLLEY_MANIFEST, ERR_VOLLEY_NAME, or that of a node that fails
+   */
+  open(name: string, signal?: AbortSignal): Promise<Manifest> {
+    return this.#manifests.open(name, signal);
+  }
+
+  /**
+   * Reads an image into memory, every chunk verified.
+   * @throws VolleyError that names image, chunk and node; what the destination then holds is undefined
+   */
+  async load(image: Manifest, options: LoadOptions): Promise<LoadReport> {
+    const { name, imageBytes, chunkBytes, chunkCount, records } = image;
+    const target = { label: quote(name), bytes: imageBytes, chunkBytes, records, firstChunk: 0, chunkCount };
+    const startMs = performance.now();
+    const run = new LoadRun(this.nodes, this.#ring, target, options).run();
+    const { nodes, zeroChunks, readNs, verifyNs } = await run;
+    const ms = performance.now() - startMs;
+    const busyNs = readNs + verifyNs || 1;
+    return {
+      name,
+      bytes: imageBytes,
+      chunks: chunkCount,
+      zeroChunks,
+      sharedChunks: countShared(records),
+      seconds: ms / 1000,
+      gbPerSecond: imageBytes / ms / 1e6,
+      retries: nodes.reduce((sum, { retries }) => sum + retries, 0),
+      checksumFailures: nodes.reduce((sum, { checksumFailures }) => sum + checksumFailures, 0),
+      stages: { readMs: (ms * readNs) / busyNs, verifyMs: (ms * verifyNs) / busyNs },
+      nodes,
+    };
+  }
+
+  /**
+   * A range of an image, verified: for small parts such as a kernel's header.
+   * @throws VolleyError ERR_VOLLEY_USAGE when the range is not inside the image, or as load() does
+   */
+  async read(image: Manifest, offset: number, length: number): Promise<Buffer> {
+    const { name, imageBytes, chunkBytes, chunkCount, records } = image;
+    if (!(offset >= 0 && length >= 0 && offset + length <= imageBytes)) {
+      const text = `image ${quote(name)} has ${imageBytes} bytes; ${length} bytes at ${offset} are not inside`;
+      throw new VolleyError('ERR_VOLLEY_USAGE', text);
+    }
+    if (length === 0) return Buffer.alloc(0);
+    const firstChunk = Math.floor(offset / chunkBytes);
+    const lastChunk = Math.floor((offset + length - 1) / chunkBytes);
+    const bytes = (lastChunk - firstChunk) * chunkBytes + chunkLength(lastChunk, imageBytes, chunkBytes);
+    const part = records.slice(firstChunk * RECORD_BYTES, (lastChunk + 1) * RECORD_BYTES);
+    const target = { label: quote(name), bytes, chunkBytes, records: part, firstChunk, chunkCount };
+    const destination = native().GuestMemory.create(bytes);
+    try {
+      await new LoadRun(this.nodes, this.#ring, target, { destination, destinationIsZero: true }).run();
+      return destination.read(offset - firstChunk * chunkBytes, length);
+    } finally {
+      destination.close();
+    }
+  }
+
+  /** All images in the cluster, by name. @throws VolleyError of a node that fails */
+  images(signal?: AbortSignal): Promise<ImageInfo[]> {
+    return this.#catalog.images(signal);
+  }
+
+  /**
+   * Removes an image and the chunks that only it uses.
+   * @throws VolleyError ERR_VOLLEY_NOT_FOUND, ERR_VOLLEY_NAME, or that of a node that fails
+   */
+  remove(name: string, signal?: AbortSignal): Promise<RemoveReport> {
+    return removeImage({ ...this.#target, catalog: this.#catalog }, name, signal);
+  }
+
+  /**
+   * Removes chunks that no image uses.
+   * @param minAgeS chunks that were touched in that many seconds stay, for an upload may be about to need them
+   * @throws VolleyError ERR_VOLLEY_MANIFEST when a damaged image forbids it, or that of a node that fails
+   */
+  removeOrphans(minAgeS: number, signal?: AbortSignal): Promise<OrphansReport> {
+    return removeOrphans({ ...this.#target, catalog: this.#catalog }, minAgeS, signal);
+  }
+
+  /** Ends all connections and mappings. */
+  async close(): Promise<void> {
+    for (const node of this.nodes) closeNode(node);
+  }
+
+  get #target() {
+    return { nodes: this.nodes, ring: this.#ring, manifests: this.#manifests, timeoutMs: this.timeoutMs };
+  }
+}
+
+function closeNode(node: ClusterNode): void {
+  node.control.close();
+  node.region?.close();
+}

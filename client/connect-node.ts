@@ -1,0 +1,69 @@
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import type { NodeName } from '../src/node-name.js';
+import { chooseTransport, type WantedTransport } from './choose-transport.js';
+import type { ClusterNode } from './cluster-node.js';
+import { ControlChannel } from './control.js';
+import { withDeadline } from './deadline.js';
+import { nodeDown, nodeProtocol, nodeTimeout } from './node-errors.js';
+import { parseVolleyStats, type VolleyStats } from './volley-stats.js';
+
+/** What a node answers when it is asked who it is. */
+export interface NodeProbe {
+  address: string;
+  control: ControlChannel;
+  version: string;
+  /** The general section of its statistics. */
+  stats: Record<string, string>;
+  volley: VolleyStats | null;
+}
+
+/**
+ * Resolves a node's host and asks for its statistics. The caller closes `control`.
+ * @throws VolleyError ERR_VOLLEY_NODE_DOWN, ERR_VOLLEY_TIMEOUT or ERR_VOLLEY_PROTOCOL that names the node
+ */
+export async function probeNode(node: NodeName, timeoutMs: number, signal?: AbortSignal): Promise<NodeProbe> {
+  const address = await resolve(node, timeoutMs, signal);
+  const control = new ControlChannel(node.name, address, node.port, timeoutMs);
+  try {
+    const [stats, volley] = await Promise.all([control.stats('', signal), control.stats('volley', signal)]);
+    if (!stats?.version) throw nodeProtocol(node.name, 'stats', 'no version');
+    return { address, control, version: stats.version, stats, volley: parseVolleyStats(volley) };
+  } catch (error) {
+    control.close();
+    throw error;
+  }
+}
+
+/** Connects to one node and chooses its transport. @throws VolleyError that names the node */
+export async function connectNode(
+  node: NodeName,
+  wanted: WantedTransport,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<{ node: ClusterNode; connectMs: number; tablesMs: number }> {
+  const startMs = performance.now();
+  const { address, control, version, volley } = await probeNode(node, timeoutMs, signal);
+  const connectedMs = performance.now();
+  try {
+    const { transport, reason, region } = await chooseTransport(node.name, wanted, volley, timeoutMs);
+    const { name, port } = node;
+    return {
+      node: { name, address, port, volley, version, transport, transportReason: reason, region, control },
+      connectMs: connectedMs - startMs,
+      tablesMs: performance.now() - connectedMs,
+    };
+  } catch (error) {
+    control.close();
+    throw error;
+  }
+}
+
+async function resolve(node: NodeName, timeoutMs: number, signal?: AbortSignal): Promise<string> {
+  if (isIP(node.host)) return node.host;
+  const found = lookup(node.host).catch((error: Error) => {
+    throw nodeDown(node.name, error);
+  });
+  const onTimeout = () => nodeTimeout(node.name, 'look-up of its host name', timeoutMs);
+  return (await withDeadline(found, timeoutMs, signal, onTimeout)).address;
+}

@@ -1,0 +1,56 @@
+import { VolleyError, type VolleyErrorCode } from '../../src/errors.js';
+import type { FailureReason } from '../../src/native.js';
+
+const WORDS: Record<FailureReason, { code: VolleyErrorCode; words: string; help: string }> = {
+  none: { code: 'ERR_VOLLEY_CHUNK', words: 'was not read', help: 'load it again' },
+  missing: { code: 'ERR_VOLLEY_CHUNK', words: 'is not there', help: 'upload the image again' },
+  checksum: {
+    code: 'ERR_VOLLEY_CHUNK',
+    words: 'is not what the manifest says (its checksum differs)',
+    help: 'remove the image and upload it again',
+  },
+  length: {
+    code: 'ERR_VOLLEY_CHUNK',
+    words: 'is not what the manifest says (its length differs)',
+    help: 'remove the image and upload it again',
+  },
+  bounds: {
+    code: 'ERR_VOLLEY_CHUNK',
+    words: 'is said to lie outside the node’s region',
+    help: 'restart the node and upload the image again',
+  },
+  timeout: {
+    code: 'ERR_VOLLEY_TIMEOUT',
+    words: 'did not come in time',
+    help: 'is the node stopped or overloaded?',
+  },
+  connection: { code: 'ERR_VOLLEY_NODE_DOWN', words: 'could not be read', help: 'is the node running?' },
+  protocol: {
+    code: 'ERR_VOLLEY_PROTOCOL',
+    words: 'was asked for, and the node did not answer as a memcached would',
+    help: 'what runs at that port?',
+  },
+  canceled: { code: 'ERR_VOLLEY_ABORTED', words: 'was not read any more', help: 'the load was interrupted' },
+};
+
+/** A chunk that could not be read in any way. */
+export interface LostChunk {
+  chunk: number;
+  reason: FailureReason;
+  node: string;
+  /** What the system said when the path to the node broke, or ''. */
+  detail: string;
+}
+
+/**
+ * The error for a load that could not bring all chunks; tells of the first of them.
+ * @param image what to call the image, quoted
+ */
+export function loadError(image: string, chunkCount: number, lost: readonly LostChunk[]): VolleyError {
+  const { chunk, reason, node, detail } = lost[0]!;
+  const { code, words, help } = WORDS[reason];
+  const more = lost.length > 1 ? `, nor ${lost.length - 1} more chunks` : '';
+  const why = detail ? ` (${detail})` : '';
+  const text = `image ${image}: chunk ${chunk} of ${chunkCount} on node ${node} ${words}${why}${more}; ${help}`;
+  return new VolleyError(code, text);
+}

@@ -1,0 +1,39 @@
+import type { NodeTransport } from '../cluster-node.js';
+
+/** What a load did at one node. */
+export interface NodeLoadReport {
+  name: string;
+  transport: NodeTransport;
+  transportReason: string;
+  chunks: number;
+  bytes: number;
+  retries: number;
+  checksumFailures: number;
+  /** Chunks that `local` could not bring and that came over tcp from the same node. */
+  fallbackChunks: number;
+}
+
+/** What a load did. */
+export interface LoadReport {
+  name: string;
+  bytes: number;
+  chunks: number;
+  zeroChunks: number;
+  /** Chunks, other than zeros, whose content appears more than once in the image. */
+  sharedChunks: number;
+  seconds: number;
+  gbPerSecond: number;
+  retries: number;
+  checksumFailures: number;
+  /** The load's time, divided as the reading threads' time was divided. */
+  stages: { readMs: number; verifyMs: number };
+  nodes: NodeLoadReport[];
+}
+
+/** How far a load is. */
+export interface LoadProgress {
+  /** Bytes read and verified; zeros do not count. */
+  bytes: number;
+  chunks: number;
+  totalBytes: number;
+}

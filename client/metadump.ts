@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { nodeProtocol, nodeTimeout } from './node-errors.js';
+import { type NodeAddress, TextConnection } from './text-connection.js';
+
+const BUSY_PAUSE_MS = 50;
+const REFUSAL = /^(?:ERROR|CLIENT_ERROR|SERVER_ERROR)/;
+
+/** An item as the node's listing tells it. */
+export interface ListedItem {
+  key: string;
+  /** Seconds since 1970 by the node's clock, or null when the listing does not tell it. */
+  lastAccess: number | null;
+}
+
+/**
+ * Lists all items of a node (`lru_crawler metadump all`; memcached 1.5.6 and later, and Volley's nodes) and hands
+ * them over one by one, so that memory stays bounded however many there are.
+ * @throws VolleyError ERR_VOLLEY_PROTOCOL when the node cannot list, ERR_VOLLEY_TIMEOUT, ERR_VOLLEY_NODE_DOWN
+ */
+export async function listItems(
+  node: NodeAddress,
+  timeoutMs: number,
+  onItem: (item: ListedItem) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const connection = await TextConnection.connect(node, timeoutMs, signal);
+  const deadline = performance.now() + timeoutMs;
+  try {
+    while (!(await listOnce(connection, onItem, signal))) {
+      if (performance.now() > deadline)
+        throw nodeTimeout(node.name, 'a listing, it is busy with another', timeoutMs);
+      await sleep(BUSY_PAUSE_MS);
+    }
+  } finally {
+    connection.close();
+  }
+}
+
+/** False when the node is busy with another listing. */
+async function listOnce(
+  connection: TextConnection,
+  onItem: (item: ListedItem) => void,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const request = 'lru_crawler metadump all';
+  let busy = false;
+  const onLine = (line: string) => {
+    if (line === 'END') return true;
+    if (line.startsWith('BUSY')) {
+      busy = true;
+      return true;
+    }
+    if (REFUSAL.test(line)) throw nodeProtocol(connection.node, request, line);
+    const item = parseItem(line);
+    if (item) onItem(item);
+    return false;
+  };
+  await connection.ask(request, onLine, signal);
+  return !busy;
+}
+
+/** Reads `key=… exp=… la=… …`, where the key is URI-encoded; null for a line of another form. */
+function parseItem(line: string): ListedItem | null {
+  const match = /^key=(\S+)(?:.*? la=(\d+))?/.exec(line);
+  if (!match) return null;
+  try {
+    const lastAccess = match[2] === undefined ? null : Number(match[2]);
+    return { key: decodeURIComponent(match[1]!), lastAccess };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,177 @@
+import { connect, type Socket } from 'node:net';
+import { isVolleyError, type VolleyError } from '../src/errors.js';
+import { abortedError, settler, withDeadline } from './deadline.js';
+import { nodeDown, nodeProtocol, nodeTimeout } from './node-errors.js';
+
+const READ_BYTES = 64 * 1024;
+const LINE_LENGTH_MAX = 8 * 1024;
+const QUEUE_COMPACTION = 256;
+
+/** A request, or a batch of them, whose answers are lines. */
+export interface Exchange {
+  /** For error messages: `set`, `touch`, … */
+  what: string;
+  /** What is sent; at least one. Must stay as they are until onWritten has been called. */
+  buffers: readonly Uint8Array[];
+  /** Takes one line (without its end). Returns true when that was the exchange's last line. May throw a VolleyError. */
+  onLine(line: string): boolean;
+  /** The connection ended before the exchange's last line. */
+  onError(error: VolleyError): void;
+  /** The socket needs the buffers no longer. */
+  onWritten?(): void;
+}
+
+/** Whom a connection leads to. */
+export interface NodeAddress {
+  /** `host:port` as in the node list. */
+  name: string;
+  /** An IP address. */
+  address: string;
+  port: number;
+}
+
+/**
+ * A connection that speaks memcached's text protocol, pipelined: any number of exchanges can be outstanding, answers
+ * come in order. Whoever sends bounds what is outstanding. The connection ends when the node lets `timeoutMs` pass
+ * without a byte while an answer is due, when it closes, or when an answer makes no sense; every exchange that is
+ * outstanding then, or sent later, gets the error.
+ */
+export class TextConnection {
+  #queue: Exchange[] = [];
+  #head = 0;
+  #partial = '';
+  #timer: NodeJS.Timeout | undefined;
+  #lastProgressMs = 0;
+  #ended: VolleyError | null = null;
+  #socket!: Socket;
+
+  private constructor(
+    readonly node: string,
+    readonly timeoutMs: number,
+  ) {}
+
+  /** @throws VolleyError ERR_VOLLEY_NODE_DOWN or ERR_VOLLEY_TIMEOUT that names the node */
+  static async connect(node: NodeAddress, timeoutMs: number, signal?: AbortSignal): Promise<TextConnection> {
+    const connection = new TextConnection(node.name, timeoutMs);
+    const { promise, resolve, reject } = settler<void>();
+    const onread = { buffer: Buffer.allocUnsafe(READ_BYTES), callback: connection.#onRead };
+    const socket = connect({ host: node.address, port: node.port, noDelay: true, onread }, () => resolve());
+    connection.#socket = socket;
+    socket.on('error', (error) => connection.#fail(nodeDown(node.name, error)));
+    socket.on('close', () => connection.#fail(nodeDown(node.name, new Error('it closed the connection'))));
+    socket.once('close', () => reject(connection.#ended));
+    try {
+      await withDeadline(promise, timeoutMs, signal, () => nodeTimeout(node.name, 'connect', timeoutMs));
+    } catch (error) {
+      connection.#fail(error as VolleyError);
+      throw error;
+    }
+    return connection;
+  }
+
+  /** Sends an exchange. */
+  send(exchange: Exchange): void {
+    if (this.#ended) {
+      exchange.onError(this.#ended);
+      return;
+    }
+    if (this.#outstanding === 0) this.#lastProgressMs = performance.now();
+    this.#queue.push(exchange);
+    this.#socket.cork();
+    const last = exchange.buffers.length - 1;
+    for (let i = 0; i < last; i++) this.#socket.write(exchange.buffers[i]!);
+    this.#socket.write(exchange.buffers[last]!, () => exchange.onWritten?.());
+    this.#socket.uncork();
+    this.#timer ??= setTimeout(this.#onTimer, this.timeoutMs);
+  }
+
+  /**
+   * Sends one request line and waits for its answer, which may be many lines.
+   * @param onLine as in Exchange
+   */
+  async ask(request: string, onLine: (line: string) => boolean, signal?: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = settler<void>();
+    const onAbort = () => this.#fail(abortedError(signal!));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    this.send({
+      what: request,
+      buffers: [Buffer.from(`${request}\r\n`, 'latin1')],
+      onLine: (line) => {
+        const isLast = onLine(line);
+        if (isLast) resolve();
+        return isLast;
+      },
+      onError: reject,
+    });
+    try {
+      await promise;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** Ends the connection at once. */
+  close(): void {
+    this.#fail(nodeDown(this.node, new Error('this client closed the connection')));
+  }
+
+  get #outstanding(): number {
+    return this.#queue.length - this.#head;
+  }
+
+  #fail(error: VolleyError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    clearTimeout(this.#timer);
+    this.#socket.destroy();
+    const outstanding = this.#queue.slice(this.#head);
+    this.#queue = [];
+    this.#head = 0;
+    for (const exchange of outstanding) exchange.onError(error);
+  }
+
+  readonly #onTimer = () => {
+    this.#timer = undefined;
+    if (this.#outstanding === 0) return;
+    const leftMs = this.#lastProgressMs + this.timeoutMs - performance.now();
+    if (leftMs <= 0) {
+      this.#fail(nodeTimeout(this.node, this.#queue[this.#head]!.what, this.timeoutMs));
+    } else {
+      this.#timer = setTimeout(this.#onTimer, leftMs);
+    }
+  };
+
+  /** Lines end with CR LF, those of memcached's listings with LF alone. */
+  readonly #onRead = (bytes: number, buffer: Uint8Array): boolean => {
+    this.#lastProgressMs = performance.now();
+    const lines = (this.#partial + (buffer as Buffer).toString('latin1', 0, bytes)).split('\n');
+    this.#partial = lines.pop()!;
+    for (const line of lines) {
+      if (this.#ended) return true;
+      this.#take(line.endsWith('\r') ? line.slice(0, -1) : line);
+    }
+    if (this.#partial.length > LINE_LENGTH_MAX) this.#take(this.#partial);
+    return true;
+  };
+
+  #take(line: string): void {
+    const exchange = this.#queue[this.#head];
+    if (!exchange || line.length > LINE_LENGTH_MAX) {
+      this.#fail(nodeProtocol(this.node, exchange?.what ?? 'nothing', line));
+      return;
+    }
+    try {
+      if (!exchange.onLine(line)) return;
+    } catch (error) {
+      if (!isVolleyError(error)) throw error;
+      this.#fail(error);
+      return;
+    }
+    this.#head++;
+    if (this.#head === QUEUE_COMPACTION) {
+      this.#queue.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+}

@@ -1,0 +1,47 @@
+import type { Stats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { PIECE_BYTES, type Piece } from './piece.js';
+import { fileError, type PieceSource } from './source.js';
+
+/** An upload from a regular file: pieces only tell where to read, the hashing threads read. */
+export class FileSource implements PieceSource {
+  readonly label: string;
+  readonly bytes: number;
+  readonly #file: FileHandle;
+  readonly #atStart: Stats;
+  #position = 0;
+
+  /** @param label the path as it is to be shown in messages */
+  constructor(file: FileHandle, label: string, stats: Stats) {
+    this.#file = file;
+    this.label = label;
+    this.#atStart = stats;
+    this.bytes = stats.size;
+  }
+
+  async next(piece: Piece): Promise<boolean> {
+    piece.fd = this.#file.fd;
+    piece.position = this.#position;
+    piece.length = Math.min(PIECE_BYTES, this.bytes - this.#position);
+    this.#position += piece.length;
+    return piece.length > 0;
+  }
+
+  async reread(position: number, length: number): Promise<Buffer> {
+    const data = Buffer.alloc(length);
+    await this.#file.read(data, 0, length, position);
+    return data;
+  }
+
+  async confirmUnchanged(): Promise<void> {
+    const now = await this.#file.stat();
+    if (now.size === this.#atStart.size && now.mtimeMs === this.#atStart.mtimeMs) return;
+    throw fileError(this.label, 'it was changed while it was read');
+  }
+
+  abort(): void {}
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}

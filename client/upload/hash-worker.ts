@@ -1,0 +1,9 @@
+import { parentPort } from 'node:worker_threads';
+import { type HashJob, type HashResult, runHashJob } from './hash-job.js';
+
+/** A hashing thread of an upload: takes HashJobs, answers HashResults. */
+parentPort!.on('message', (job: HashJob) => {
+  const result: HashResult = { id: job.id, buffer: job.buffer, fault: runHashJob(job) };
+  parentPort!.postMessage(result, [job.buffer]);
+});
+parentPort!.postMessage('ready');

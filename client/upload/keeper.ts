@@ -1,0 +1,95 @@
+import { VolleyError } from '../../src/errors.js';
+import { quote } from '../../src/keys.js';
+import { RECORD_BYTES } from '../../src/manifest.js';
+import type { Ring } from '../../src/ring.js';
+import type { ClusterNode } from '../cluster-node.js';
+import { writeRecord } from './hash-job.js';
+import type { UploadLane } from './lane.js';
+import type { RecordList } from './record-list.js';
+import { fileError } from './source.js';
+
+/** How often lost items are sent again before the upload gives up. */
+const ROUNDS = 3;
+
+/** Chunks that nodes dropped while they were uploaded, and that could not be sent again. */
+class LostChunksError extends VolleyError {
+  constructor(name: string, nodes: readonly string[], count: number) {
+    const why =
+      'evicted for lack of memory (give the node more, -m) or removed by someone else at the same time';
+    const where = nodes.join(', ');
+    super(
+      'ERR_VOLLEY_CHUNK',
+      `image ${quote(name)}: ${count} chunks were lost on ${where}: ${why}; upload it again`,
+    );
+  }
+}
+
+export function isLostChunks(error: unknown): boolean {
+  return error instanceof LostChunksError;
+}
+
+interface KeeperPlan {
+  name: string;
+  nodes: readonly ClusterNode[];
+  ring: Ring;
+  /** One per node. */
+  lanes: readonly UploadLane[];
+  records: RecordList;
+  /** An item's bytes once more, or null when they cannot be had again. */
+  bytesOf(item: number): Promise<Buffer | null>;
+}
+
+/**
+ * Makes sure that the nodes still hold what an upload's manifest refers to: a stock memcached evicts, and whoever
+ * removes another image at the same time may take chunks that the upload found present.
+ */
+export class Keeper {
+  readonly #plan: KeeperPlan;
+
+  constructor(plan: KeeperPlan) {
+    this.#plan = plan;
+  }
+
+  /**
+   * Checks everything that could have been lost before the manifest is written. A Volley node never evicts, so what
+   * was sent to it is there.
+   */
+  keepAll(): Promise<void> {
+    return this.#keep((lane, node) => (node.volley ? lane.present : lane.present.concat(lane.sent)));
+  }
+
+  /** Checks what was found present, after the manifest is written: from then on, rm knows that it is used. */
+  keepPresent(): Promise<void> {
+    return this.#keep((lane) => lane.present);
+  }
+
+  async #keep(itemsOf: (lane: UploadLane, node: ClusterNode) => readonly number[]): Promise<void> {
+    const { lanes, nodes, records, name } = this.#plan;
+    let lost: number[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const probes = lanes.map((lane, index) => {
+        return lane.missing(itemsOf(lane, nodes[index]!), (item) => records.key(item));
+      });
+      lost = (await Promise.all(probes)).flat();
+      if (lost.length === 0) return;
+      for (const item of lost) await this.#restore(item, lost);
+    }
+    throw new LostChunksError(name, this.#nodesOf(lost), lost.length);
+  }
+
+  async #restore(item: number, lost: readonly number[]): Promise<void> {
+    const { lanes, ring, records, name, bytesOf } = this.#plan;
+    const data = await bytesOf(item);
+    if (!data) throw new LostChunksError(name, this.#nodesOf(lost), lost.length);
+    const record = Buffer.alloc(RECORD_BYTES);
+    writeRecord(data, record, 0);
+    if (!record.equals(records.record(item)))
+      throw fileError(quote(name), 'its source was changed while it was read');
+    await lanes[ring.node(records.partition(item))]!.store(records.key(item), data);
+  }
+
+  #nodesOf(items: readonly number[]): string[] {
+    const { nodes, ring, records } = this.#plan;
+    return [...new Set(items.map((item) => nodes[ring.node(records.partition(item))]!.name))];
+  }
+}

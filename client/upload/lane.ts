@@ -1,0 +1,153 @@
+import type { VolleyError } from '../../src/errors.js';
+import { chunkKey } from '../../src/keys.js';
+import { RECORD_BYTES } from '../../src/manifest.js';
+import { settler } from '../deadline.js';
+import { nodeFull, nodeItemLimit, nodeProtocol } from '../node-errors.js';
+import type { TextConnection } from '../text-connection.js';
+import type { Piece } from './piece.js';
+
+const END_OF_VALUE = Buffer.from('\r\n', 'latin1');
+/** Keys probed per request when an upload checks what it stored. */
+const PROBE_BATCH = 1024;
+
+/** What an upload's lane did. */
+export interface LaneCounts {
+  sentChunks: number;
+  sentBytes: number;
+  presentChunks: number;
+}
+
+/**
+ * An upload's way to one node: probes which chunks the node has (`touch`, which moves no data and renews them) and
+ * sends those that it has not (`set`), all pipelined on one connection. What is on its way is bounded by the
+ * upload's pool of pieces.
+ */
+export class UploadLane {
+  readonly counts: LaneCounts = { sentChunks: 0, sentBytes: 0, presentChunks: 0 };
+  /** Items (indexes in the upload's record list) that the node had already, and that were sent to it. */
+  readonly present: number[] = [];
+  readonly sent: number[] = [];
+  readonly #connection: TextConnection;
+  readonly #onError: (error: VolleyError) => void;
+
+  /** @param onError is called when the node fails or refuses a chunk; the upload is over then */
+  constructor(connection: TextConnection, onError: (error: VolleyError) => void) {
+    this.#connection = connection;
+    this.#onError = onError;
+  }
+
+  /**
+   * Makes the node hold some chunks of a piece; holds the piece until that is done.
+   * @param chunks indexes in the piece
+   */
+  offer(piece: Piece, chunks: readonly number[]): void {
+    piece.hold();
+    const keys = chunks.map((chunk) => chunkKey(piece.records, chunk * RECORD_BYTES));
+    const missing: number[] = [];
+    this.#probe(keys, this.#onError, (index, present) => {
+      if (present) {
+        this.present.push(piece.firstChunk + chunks[index]!);
+        this.counts.presentChunks++;
+      } else {
+        missing.push(index);
+      }
+      if (index < keys.length - 1) return;
+      if (missing.length === 0) piece.release();
+      else this.#send(piece, chunks, keys, missing);
+    });
+  }
+
+  /** Which of these items the node does not hold (any more). @throws VolleyError when the node fails */
+  async missing(items: readonly number[], keyOf: (item: number) => string): Promise<number[]> {
+    const missing: number[] = [];
+    for (let start = 0; start < items.length; start += PROBE_BATCH) {
+      const batch = items.slice(start, start + PROBE_BATCH);
+      const { promise, resolve, reject } = settler<void>();
+      this.#probe(batch.map(keyOf), reject, (index, present) => {
+        if (!present) missing.push(batch[index]!);
+        if (index === batch.length - 1) resolve();
+      });
+      await promise;
+    }
+    return missing;
+  }
+
+  /** Sends one chunk and waits until the node has it. @throws VolleyError when the node fails or refuses */
+  async store(key: string, data: Buffer): Promise<void> {
+    const { promise, resolve, reject } = settler<void>();
+    this.#connection.send({
+      what: 'set',
+      buffers: [setHeader(key, data.length), data, END_OF_VALUE],
+      onError: reject,
+      onLine: (line) => {
+        this.#checkStored(line, data.length);
+        resolve();
+        return true;
+      },
+    });
+    await promise;
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  #probe(
+    keys: readonly string[],
+    onError: (error: VolleyError) => void,
+    onAnswer: (index: number, present: boolean) => void,
+  ): void {
+    let index = 0;
+    const request = keys.map((key) => `touch ${key} 0\r\n`).join('');
+    this.#connection.send({
+      what: 'touch',
+      buffers: [Buffer.from(request, 'latin1')],
+      onError,
+      onLine: (line) => {
+        if (line !== 'TOUCHED' && line !== 'NOT_FOUND')
+          throw nodeProtocol(this.#connection.node, 'touch', line);
+        onAnswer(index++, line === 'TOUCHED');
+        return index === keys.length;
+      },
+    });
+  }
+
+  /** @param missing indexes in `chunks` and `keys` */
+  #send(piece: Piece, chunks: readonly number[], keys: readonly string[], missing: readonly number[]): void {
+    const buffers: Buffer[] = [];
+    for (const index of missing) {
+      const data = piece.chunk(chunks[index]!);
+      buffers.push(setHeader(keys[index]!, data.length), data, END_OF_VALUE);
+    }
+    let stored = 0;
+    piece.hold();
+    this.#connection.send({
+      what: 'set',
+      buffers,
+      onError: this.#onError,
+      onWritten: () => piece.release(),
+      onLine: (line) => {
+        const length = buffers[stored * 3 + 1]!.length;
+        this.#checkStored(line, length);
+        this.sent.push(piece.firstChunk + chunks[missing[stored]!]!);
+        this.counts.sentChunks++;
+        this.counts.sentBytes += length;
+        stored++;
+        if (stored === missing.length) piece.release();
+        return stored === missing.length;
+      },
+    });
+  }
+
+  #checkStored(line: string, length: number): void {
+    if (line === 'STORED') return;
+    const { node } = this.#connection;
+    if (/^SERVER_ERROR .*out of memory/i.test(line)) throw nodeFull(node);
+    if (/^SERVER_ERROR .*too large/i.test(line)) throw nodeItemLimit(node, length);
+    throw nodeProtocol(node, 'set', line);
+  }
+}
+
+function setHeader(key: string, length: number): Buffer {
+  return Buffer.from(`set ${key} 0 0 ${length}\r\n`, 'latin1');
+}

@@ -1,0 +1,60 @@
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { VolleyError } from '../../src/errors.js';
+import { quote } from '../../src/keys.js';
+import { BufferSource } from './buffer-source.js';
+import { FileSource } from './file-source.js';
+import type { Piece } from './piece.js';
+import { StreamSource } from './stream-source.js';
+
+/** What can be uploaded: the path of a file, a stream of bytes, or bytes. */
+export type UploadSource = string | Readable | Uint8Array;
+
+/** Where the bytes of an upload come from. */
+export interface PieceSource {
+  /** What to call it in messages. */
+  readonly label: string;
+  /** Size of the image, or null while it is not known. */
+  readonly bytes: number | null;
+  /** Puts the next bytes (or where to read them) into `piece`: always full pieces, but for the last. False at the end. */
+  next(piece: Piece): Promise<boolean>;
+  /** The same bytes once more, or null when the source can be read only once. */
+  reread(position: number, length: number): Promise<Buffer | null>;
+  /** @throws VolleyError ERR_VOLLEY_FILE when the source changed while it was read */
+  confirmUnchanged(): Promise<void>;
+  /** Ends a wait in next(), which then rejects. */
+  abort(error: Error): void;
+  close(): Promise<void>;
+}
+
+/** @throws VolleyError ERR_VOLLEY_FILE when a file cannot be read, ERR_VOLLEY_USAGE when it is no source */
+export async function openSource(source: UploadSource): Promise<PieceSource> {
+  if (typeof source === 'string') return openFile(source);
+  if (source instanceof Uint8Array) return new BufferSource(source);
+  if (typeof source?.[Symbol.asyncIterator] === 'function') return new StreamSource(source, 'the stream');
+  throw new VolleyError('ERR_VOLLEY_USAGE', 'an upload takes a file path, a Readable or a Buffer');
+}
+
+async function openFile(path: string): Promise<PieceSource> {
+  let file: FileHandle | undefined;
+  try {
+    const kind = await stat(path);
+    if (kind.isDirectory()) throw new Error('it is a directory');
+    if (!kind.isFile()) return new StreamSource(createReadStream(path), quote(path));
+    file = await open(path, 'r');
+    return new FileSource(file, quote(path), await file.stat());
+  } catch (cause) {
+    await file?.close();
+    throw fileError(quote(path), (cause as Error).message, cause);
+  }
+}
+
+/** A source that could not be read. */
+export function fileError(what: string, fault: string, cause?: unknown): VolleyError {
+  return new VolleyError(
+    'ERR_VOLLEY_FILE',
+    `cannot read ${what}: ${fault}; nothing was stored under the name`,
+    { cause },
+  );
+}

@@ -1,0 +1,250 @@
+import { DigestSet } from '../../src/digest-set.js';
+import type { VolleyError } from '../../src/errors.js';
+import { partitionOfDigest } from '../../src/keys.js';
+import {
+  BODY_INLINE_MAX,
+  BODY_PIECE_BYTES,
+  checkImageSize,
+  chunkCountOf,
+  chunkLength,
+  encodeRoot,
+  type ImageKind,
+  imageId,
+  isZeroRecord,
+  RECORD_BYTES,
+} from '../../src/manifest.js';
+import type { Ring } from '../../src/ring.js';
+import type { ClusterNode } from '../cluster-node.js';
+import { abortedError, throwIfAborted } from '../deadline.js';
+import type { ManifestStore } from '../manifest-store.js';
+import { TextConnection } from '../text-connection.js';
+import { BufferSource } from './buffer-source.js';
+import { HashPool } from './hash-pool.js';
+import { isLostChunks, Keeper } from './keeper.js';
+import { UploadLane } from './lane.js';
+import type { Piece } from './piece.js';
+import { PiecePool } from './piece-pool.js';
+import { RecordList } from './record-list.js';
+import type { UploadProgress, UploadReport } from './report.js';
+import { fileError, type PieceSource } from './source.js';
+
+/** Pieces in memory: what an upload may have on its way. */
+const PIECES = 16;
+
+export interface UploadPlan {
+  name: string;
+  chunkBytes: number;
+  kind: ImageKind;
+  source: PieceSource;
+  nodes: readonly ClusterNode[];
+  ring: Ring;
+  manifests: ManifestStore;
+  timeoutMs: number;
+  signal: AbortSignal | undefined;
+  onProgress: ((progress: UploadProgress) => void) | undefined;
+}
+
+/**
+ * One upload. Pieces of the source go through hashing threads to the lanes of the nodes that own their chunks; the
+ * manifest is written when every chunk has been acknowledged. Its items are the image's chunks and, behind them, the
+ * pieces of a manifest body that is too large for the root.
+ */
+export class UploadRun {
+  readonly #plan: UploadPlan;
+  readonly #records = new RecordList();
+  readonly #distinct = new DigestSet();
+  readonly #pieces = new PiecePool(PIECES);
+  readonly #hashes = new HashPool(
+    (piece, fault) => this.#onHashed(piece, fault),
+    (error) => this.#fail(error),
+  );
+  /** One per node, in the order of the plan's nodes. */
+  readonly #lanes: UploadLane[] = [];
+  #failure: Error | null = null;
+  #zeroChunks = 0;
+  #duplicateChunks = 0;
+  #hashedBytes = 0;
+
+  constructor(plan: UploadPlan) {
+    this.#plan = plan;
+  }
+
+  /** @throws VolleyError that names the node or file at fault; an image of that name from before is whole then */
+  async run(): Promise<UploadReport> {
+    const { signal } = this.#plan;
+    const onAbort = () => this.#fail(abortedError(signal!));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      throwIfAborted(signal);
+      return await this.#upload();
+    } catch (error) {
+      throw this.#failure ?? error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      for (const lane of this.#lanes) lane?.close();
+      await this.#hashes.close();
+    }
+  }
+
+  async #upload(): Promise<UploadReport> {
+    const { source, name, chunkBytes, kind } = this.#plan;
+    const startMs = performance.now();
+    await this.#connect();
+    const connectedMs = performance.now();
+    const imageBytes = await this.#store(source, chunkBytes, 0);
+    await source.confirmUnchanged();
+    const storedMs = performance.now();
+    const report = this.#countsSoFar();
+
+    const chunkCount = chunkCountOf(imageBytes, chunkBytes);
+    const body = this.#records.first(chunkCount);
+    const id = imageId(body);
+    const head = { name, imageBytes, chunkBytes, chunkCount, kind, id, createdMs: Date.now() };
+    const root = encodeRoot(head, body, await this.#storeBody(body, chunkCount));
+    const replaced = await this.#commit(root, imageBytes, body);
+    const endMs = performance.now();
+
+    const seconds = (endMs - startMs) / 1000;
+    return {
+      name,
+      id,
+      bytes: imageBytes,
+      chunkBytes,
+      chunks: chunkCount,
+      ...report,
+      replaced,
+      seconds,
+      gbPerSecond: imageBytes / seconds / 1e9,
+      stages: {
+        connectMs: connectedMs - startMs,
+        storeMs: storedMs - connectedMs,
+        manifestMs: endMs - storedMs,
+      },
+    };
+  }
+
+  async #connect(): Promise<void> {
+    const { nodes, timeoutMs, signal } = this.#plan;
+    const attempts = nodes.map(async (node, index) => {
+      const connection = await TextConnection.connect(node, timeoutMs, signal);
+      this.#lanes[index] = new UploadLane(connection, (error) => this.#fail(error));
+    });
+    const failed = (await Promise.allSettled(attempts)).find(({ status }) => status === 'rejected');
+    if (failed) throw (failed as PromiseRejectedResult).reason;
+  }
+
+  /**
+   * Makes the nodes hold all chunks of a source.
+   * @param firstItem item number of the source's first chunk
+   * @returns the source's bytes
+   */
+  async #store(source: PieceSource, chunkBytes: number, firstItem: number): Promise<number> {
+    if (source.bytes !== null) this.#hashes.expect(source.bytes);
+    let bytes = 0;
+    for (;;) {
+      const piece = await this.#pieces.take();
+      piece.chunkBytes = chunkBytes;
+      piece.firstChunk = firstItem + bytes / chunkBytes;
+      if (!(await source.next(piece))) {
+        this.#pieces.give(piece);
+        break;
+      }
+      bytes += piece.length;
+      checkImageSize(bytes, chunkBytes);
+      piece.hold();
+      this.#hashes.submit(piece);
+    }
+    await this.#pieces.drained();
+    return bytes;
+  }
+
+  /** Stores a body that is too large for the root; returns its pieces' records, or null when it is not. */
+  async #storeBody(body: Buffer, firstItem: number): Promise<Buffer | null> {
+    if (body.length <= BODY_INLINE_MAX) return null;
+    await this.#store(new BufferSource(body), BODY_PIECE_BYTES, firstItem);
+    const count = chunkCountOf(body.length, BODY_PIECE_BYTES);
+    return this.#records.first(firstItem + count).subarray(firstItem * RECORD_BYTES);
+  }
+
+  /** Writes the manifest's root, making sure that the nodes hold all that it refers to. Returns whether it replaced one. */
+  async #commit(root: Buffer, imageBytes: number, body: Buffer): Promise<boolean> {
+    const { name, chunkBytes, source, nodes, ring, manifests, signal } = this.#plan;
+    const chunkCount = chunkCountOf(imageBytes, chunkBytes);
+    const bytesOf = async (item: number) => {
+      const piece = item - chunkCount;
+      if (piece >= 0) return body.subarray(piece * BODY_PIECE_BYTES, (piece + 1) * BODY_PIECE_BYTES);
+      return source.reread(item * chunkBytes, chunkLength(item, imageBytes, chunkBytes));
+    };
+    const keeper = new Keeper({ name, nodes, ring, lanes: this.#lanes, records: this.#records, bytesOf });
+    await keeper.keepAll();
+    const replaced = await manifests.put(name, root, signal);
+    try {
+      await keeper.keepPresent();
+    } catch (error) {
+      if (isLostChunks(error)) await manifests.remove(name);
+      throw error;
+    }
+    return replaced;
+  }
+
+  /** Sends the chunks of a hashed piece to the lanes of their nodes, each content once, zeros never. */
+  #onHashed(piece: Piece, fault: string | null): void {
+    if (this.#failure) return;
+    if (fault) {
+      this.#fail(fileError(this.#plan.source.label, fault));
+      return;
+    }
+    const { records, chunkCount } = piece;
+    this.#records.put(piece.firstChunk, records);
+    const chunksOfNode: number[][] = [];
+    for (let chunk = 0; chunk < chunkCount; chunk++) {
+      const offset = chunk * RECORD_BYTES;
+      if (isZeroRecord(records, offset)) {
+        this.#zeroChunks++;
+      } else if (this.#isNew(records, offset)) {
+        const node = this.#plan.ring.node(partitionOfDigest(records, offset));
+        chunksOfNode[node] ??= [];
+        chunksOfNode[node].push(chunk);
+      } else {
+        this.#duplicateChunks++;
+      }
+    }
+    chunksOfNode.forEach((chunks, node) => {
+      this.#lanes[node]!.offer(piece, chunks);
+    });
+    this.#hashedBytes += piece.length;
+    piece.release();
+    this.#plan.onProgress?.({ bytes: this.#hashedBytes, totalBytes: this.#plan.source.bytes });
+  }
+
+  #isNew(records: Buffer, offset: number): boolean {
+    const before = this.#distinct.size;
+    return this.#distinct.add(records, offset) === before;
+  }
+
+  #countsSoFar() {
+    const nodes = this.#lanes.map(({ counts }, index) => ({
+      name: this.#plan.nodes[index]!.name,
+      ...counts,
+    }));
+    const sum = (field: 'sentChunks' | 'sentBytes' | 'presentChunks') =>
+      nodes.reduce((total, node) => total + node[field], 0);
+    return {
+      zeroChunks: this.#zeroChunks,
+      duplicateChunks: this.#duplicateChunks,
+      presentChunks: sum('presentChunks'),
+      sentChunks: sum('sentChunks'),
+      sentBytes: sum('sentBytes'),
+      nodes,
+    };
+  }
+
+  /** Ends the upload: every wait in it ends with an error, and `error` is the one that the caller sees. */
+  #fail(error: VolleyError | Error): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    this.#pieces.fail(error);
+    this.#plan.source.abort(error);
+    for (const lane of this.#lanes) lane?.close();
+  }
+}

@@ -1,0 +1,44 @@
+import { checkName } from '../../src/keys.js';
+import { CHUNK_BYTES_DEFAULT, checkChunkBytes, type ImageKind } from '../../src/manifest.js';
+import type { Ring } from '../../src/ring.js';
+import type { ClusterNode } from '../cluster-node.js';
+import type { ManifestStore } from '../manifest-store.js';
+import type { UploadProgress, UploadReport } from './report.js';
+import { openSource, type UploadSource } from './source.js';
+import { UploadRun } from './upload-run.js';
+
+export interface UploadOptions {
+  /** The image's name: 1 to 512 bytes of UTF-8, no control characters, no blanks at its ends. */
+  name: string;
+  /** A power of two from 4 KiB to 1 MiB. Default 32 KiB. */
+  chunkBytes?: number;
+  /** Default `raw`. */
+  kind?: ImageKind;
+  signal?: AbortSignal;
+  onProgress?: (progress: UploadProgress) => void;
+}
+
+/** Where an upload goes. */
+export interface UploadTarget {
+  nodes: readonly ClusterNode[];
+  ring: Ring;
+  manifests: ManifestStore;
+  timeoutMs: number;
+}
+
+/** Stores an image. The name, the options and the source are checked before any node is asked. */
+export async function upload(
+  target: UploadTarget,
+  from: UploadSource,
+  options: UploadOptions,
+): Promise<UploadReport> {
+  const { name, chunkBytes = CHUNK_BYTES_DEFAULT, kind = 'raw', signal, onProgress } = options;
+  checkName(name);
+  checkChunkBytes(chunkBytes);
+  const source = await openSource(from);
+  try {
+    return await new UploadRun({ ...target, name, chunkBytes, kind, source, signal, onProgress }).run();
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,18 @@
+import type { Socket } from 'node:net';
+import { Server } from 'memjs';
+
+/**
+ * memjs' connection to one node, made to notice what memjs does not: when the peer closes with a request outstanding,
+ * memjs waits for ever; here everything outstanding fails at once.
+ */
+export class WatchedServer extends Server {
+  #watched: Socket | undefined;
+
+  override sock(sasl: boolean, go: (socket: Socket) => void): void {
+    super.sock(sasl, go);
+    const socket = this._socket;
+    if (!socket || socket === this.#watched) return;
+    this.#watched = socket;
+    socket.once('close', () => this.error(new Error('it closed the connection')));
+  }
+}

@@ -1,0 +1,45 @@
+/** What Volley uses of memjs 1.3.2, which publishes no types. */
+declare module 'memjs' {
+  import type { Socket } from 'node:net';
+
+  export interface ServerOptions {
+    /** Seconds without an answer until everything outstanding fails. */
+    timeout?: number;
+    /** Seconds until a connection attempt fails. */
+    conntimeout?: number;
+  }
+
+  export class Server {
+    constructor(
+      host: string,
+      port: number,
+      username: string | undefined,
+      password: string | undefined,
+      options: ServerOptions,
+    );
+    /** The live connection; undefined before the first request and after a failure. */
+    _socket: Socket | undefined;
+    /** Makes or reuses the connection and hands it to `go`. */
+    sock(sasl: boolean, go: (socket: Socket) => void): void;
+    /** Destroys the connection and fails everything outstanding. */
+    error(reason: Error): void;
+  }
+
+  export interface ClientOptions {
+    /** How often an operation is tried; 1 = no retry. */
+    retries?: number;
+    logger?: { log(...text: unknown[]): void };
+  }
+
+  export class Client {
+    constructor(servers: Server[], options: ClientOptions);
+    get(key: string): Promise<{ value: Buffer | null; flags: Buffer | null }>;
+    add(key: string, value: Buffer, options: { expires?: number }): Promise<boolean>;
+    replace(key: string, value: Buffer, options: { expires?: number }): Promise<boolean>;
+    delete(key: string): Promise<boolean>;
+    statsWithKey(
+      section: string,
+      callback: (error: Error | null, server: string, stats: Record<string, string> | null) => void,
+    ): void;
+  }
+}
