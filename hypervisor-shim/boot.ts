@@ -1,0 +1,270 @@
+import type { Writable } from 'node:stream';
+import type { Cluster, LoadReport, Manifest } from '../client/index.js';
+import { VolleyError } from '../src/errors.js';
+import { type GuestMemory, native } from '../src/native.js';
+import { type AcceleratorChoice, chooseAccelerator } from './accelerator.js';
+import { type GuestOutcome, GuestRun } from './guest-run.js';
+import { Handoff } from './handoff.js';
+import {
+  type BootableKernel,
+  KERNEL_HEADER_BYTES_MAX,
+  parseKernelHeader,
+  parseRawKernel,
+} from './kernel-image.js';
+import { type LoadTotals, totalOf } from './load-totals.js';
+import {
+  type Accelerator,
+  checkCmdline,
+  checkMachine,
+  DEFAULT_CMDLINE,
+  DEFAULT_MEMORY_BYTES,
+  type Machine,
+  MEMORY_BACKEND,
+  machineArguments,
+} from './machine.js';
+import { MemoryLayout } from './memory-layout.js';
+import { place, placeKernel } from './placement.js';
+import { DEFAULT_QEMU } from './qemu.js';
+import { type BootPoint, type PointTimes, StageClock } from './stage-clock.js';
+import { makeStubKernel, pathOf } from './stub-kernel.js';
+
+const MONITOR_TIMEOUT_MS = 15_000;
+/** Firmware and setup code take some tens of milliseconds, or a second on a slow, busy machine. */
+const FIRMWARE_TIMEOUT_MS = 30_000;
+const DOORBELL_TIMEOUT_MS = 5_000;
+const POLL_MS = 1;
+const LAST_LINES = 20;
+
+export interface BootOptions {
+  cluster: Pick<Cluster, 'open' | 'load' | 'read' | 'stages'>;
+  /** Names of images. */
+  kernel: string;
+  initrd: string;
+  /** Default: DEFAULT_CMDLINE. */
+  cmdline?: string;
+  /** Default: DEFAULT_MEMORY_BYTES. Rounded up to 2 MiB. */
+  memoryBytes?: number;
+  /** Default 1. */
+  cpus?: number;
+  /** Text on the serial port that makes the boot a success; without it the guest's own end does. */
+  until?: string;
+  /** Text on the serial port by which userspace is timed. Default: `until`. */
+  userspace?: string;
+  /** From QEMU's start to `until`, or to the guest's end. Default: as long as it takes. */
+  timeoutMs?: number;
+  accelerator?: 'auto' | Accelerator;
+  /** Path or name of the QEMU binary. */
+  qemu?: string;
+  /** Gets the guest's serial output as it comes. */
+  output?: Writable;
+  signal?: AbortSignal;
+  /** performance.now() of the moment from which times since the start count. Default: now. */
+  startedAt?: number;
+}
+
+export interface BootReport {
+  outcome: GuestOutcome;
+  /** QEMU's word for the guest's end (`guest-shutdown`, `guest-reset`…), or null when it was stopped. */
+  endReason: string | null;
+  machine: Machine;
+  acceleratorReason: string;
+  cmdline: string;
+  kernel: { name: string; kind: Manifest['kind'] };
+  initrd: { name: string };
+  /** Milliseconds that the cluster's connecting, tables, reading and verifying took. */
+  stages: { connectMs: number; tablesMs: number; readMs: number; verifyMs: number };
+  /** When each point was reached. */
+  points: Partial<Record<BootPoint, PointTimes>>;
+  totals: LoadTotals;
+  /** Each image's own load. */
+  loads: LoadReport[];
+  notices: string[];
+  /** The last lines of the guest's serial output. */
+  lastLines: string[];
+}
+
+/**
+ * Boots a guest whose RAM Volley fills: QEMU gets a stub for a kernel and starts at once; kernel and initrd are loaded
+ * while firmware runs; then the stub's doorbell is rung. When it settles, QEMU is gone and guest memory is freed.
+ * @throws VolleyError ERR_VOLLEY_KERNEL, _MEMORY, _USAGE, _QEMU, _GUEST (the guest ended, panicked or was too late),
+ *   _ABORTED, _SETUP, and whatever Cluster.open and Cluster.load throw
+ */
+export async function boot(options: BootOptions): Promise<BootReport> {
+  return new Boot(options).run();
+}
+
+interface StoredKernel {
+  manifest: Manifest;
+  kernel: BootableKernel;
+}
+
+class Boot {
+  readonly #options: BootOptions;
+  readonly #clock: StageClock;
+  readonly #cmdline: string;
+  readonly #qemu: string;
+  #loads: LoadReport[] = [];
+
+  constructor(options: BootOptions) {
+    this.#options = options;
+    this.#clock = new StageClock(options.startedAt);
+    this.#cmdline = options.cmdline ?? DEFAULT_CMDLINE;
+    this.#qemu = options.qemu ?? DEFAULT_QEMU;
+  }
+
+  async run(): Promise<BootReport> {
+    const { memoryBytes = DEFAULT_MEMORY_BYTES, cpus = 1, accelerator = 'auto' } = this.#options;
+    const checked = checkMachine(memoryBytes, cpus);
+    const [choice, stored] = await Promise.all([
+      chooseAccelerator(accelerator, this.#qemu),
+      this.#openKernel(),
+    ]);
+    checkCmdline(this.#cmdline, stored.kernel.bzImage.cmdlineBytesMax);
+    const machine = { ...checked, accelerator: choice.accelerator };
+    const memory = native().GuestMemory.create(machine.memoryBytes);
+    try {
+      return await this.#runGuest(machine, choice, stored, memory);
+    } finally {
+      memory.close();
+    }
+  }
+
+  async #openKernel(): Promise<StoredKernel> {
+    const { cluster, kernel: name, signal } = this.#options;
+    const manifest = await cluster.open(name, signal);
+    const headBytes = Math.min(KERNEL_HEADER_BYTES_MAX, manifest.imageBytes);
+    const head = await cluster.read(manifest, 0, headBytes);
+    const parse = manifest.kind === 'kernel' ? parseKernelHeader : parseRawKernel;
+    return { manifest, kernel: parse(head, manifest.imageBytes, `image "${name}"`) };
+  }
+
+  async #runGuest(
+    machine: Machine,
+    choice: AcceleratorChoice,
+    stored: StoredKernel,
+    memory: GuestMemory,
+  ): Promise<BootReport> {
+    const { until, userspace, timeoutMs, output, signal } = this.#options;
+    const stub = makeStubKernel(stored.kernel.setup);
+    let run: GuestRun | undefined;
+    let filling: Promise<void> | undefined;
+    try {
+      const kernelArguments = ['-kernel', pathOf(stub), '-append', this.#cmdline];
+      const args = [...machineArguments(machine, pathOf(memory)), ...kernelArguments];
+      const clock = this.#clock;
+      run = await GuestRun.start({
+        qemu: this.#qemu,
+        args,
+        clock,
+        until,
+        userspace,
+        timeoutMs,
+        output,
+        signal,
+      });
+      filling = this.#fillAndStart(run, stored, memory);
+      await run.guard(filling);
+      const outcome = await run.outcome;
+      const endReason = run.endReason;
+      await run.stop();
+      return this.#report(machine, choice, stored, outcome, endReason, run);
+    } finally {
+      await run?.stop();
+      // A load that was cut short still has threads writing to guest memory until it settles.
+      await filling?.catch(() => {});
+      stub.close();
+    }
+  }
+
+  /** Everything from QEMU's start to the doorbell. */
+  async #fillAndStart(run: GuestRun, stored: StoredKernel, memory: GuestMemory): Promise<void> {
+    const { cluster, initrd: initrdName } = this.#options;
+    const { kernel, manifest } = stored;
+    const opening = cluster.open(initrdName, run.signal);
+    opening.catch(() => {});
+    const monitor = await run.openMonitor();
+    const text = await monitor.monitor('info mtree -f', MONITOR_TIMEOUT_MS);
+    const layout = MemoryLayout.parse(text, MEMORY_BACKEND, memory.bytes);
+    await this.#load(manifest, memory, placeKernel(kernel, manifest.imageBytes, layout), run);
+    const initrd = await opening;
+    const placement = place(kernel, manifest.imageBytes, initrd.imageBytes, layout);
+    await this.#load(initrd, memory, placement.initrdOffset, run);
+    this.#clock.reach('loaded');
+
+    const handoff = new Handoff(memory, (address, bytes) => layout.offsetOf(address, bytes));
+    await waitForStub(handoff, run);
+    this.#clock.reach('firmware');
+    const { initrdAddress } = placement;
+    handoff.write({ entry: kernel.entry, initrdAddress, initrdBytes: initrd.imageBytes });
+    run.guestStarted();
+    handoff.ring();
+    this.#clock.reach('doorbell');
+    await waitForStart(handoff, run);
+  }
+
+  async #load(image: Manifest, memory: GuestMemory, offset: number, run: GuestRun): Promise<void> {
+    const target = { destination: memory, destinationOffset: offset, destinationIsZero: true };
+    this.#loads.push(await this.#options.cluster.load(image, { ...target, signal: run.signal }));
+  }
+
+  #report(
+    machine: Machine,
+    choice: AcceleratorChoice,
+    stored: StoredKernel,
+    outcome: GuestOutcome,
+    endReason: string | null,
+    run: GuestRun,
+  ): BootReport {
+    const { cluster, kernel, initrd } = this.#options;
+    const totals = totalOf(this.#loads);
+    return {
+      outcome,
+      endReason,
+      machine,
+      acceleratorReason: choice.reason,
+      cmdline: this.#cmdline,
+      kernel: { name: kernel, kind: stored.manifest.kind },
+      initrd: { name: initrd },
+      stages: { ...cluster.stages, readMs: totals.readMs, verifyMs: totals.verifyMs },
+      points: this.#clock.times(),
+      totals,
+      loads: this.#loads,
+      notices: [],
+      lastLines: run.log.lines().slice(-LAST_LINES),
+    };
+  }
+}
+
+/** Waits for the stub's acknowledgement. @throws VolleyError ERR_VOLLEY_GUEST, or what cut the run short */
+async function waitForStub(handoff: Handoff, run: GuestRun): Promise<void> {
+  const deadline = performance.now() + FIRMWARE_TIMEOUT_MS;
+  while (handoff.state() !== 'waiting') {
+    if (performance.now() > deadline) {
+      throw new VolleyError(
+        'ERR_VOLLEY_GUEST',
+        `firmware did not start the stub within ${FIRMWARE_TIMEOUT_MS} ms`,
+      );
+    }
+    await pause(run);
+  }
+}
+
+/** Waits until the stub has taken the order; the kernel may overwrite its word soon after that. */
+async function waitForStart(handoff: Handoff, run: GuestRun): Promise<void> {
+  const deadline = performance.now() + DOORBELL_TIMEOUT_MS;
+  for (let state = handoff.state(); state !== 'started' && state !== 'absent'; state = handoff.state()) {
+    if (state === 'refused') throw new VolleyError('ERR_VOLLEY_GUEST', 'the stub refused the order to start');
+    if (performance.now() > deadline) {
+      throw new VolleyError(
+        'ERR_VOLLEY_GUEST',
+        `the stub did not hear the doorbell within ${DOORBELL_TIMEOUT_MS} ms`,
+      );
+    }
+    await pause(run);
+  }
+}
+
+async function pause(run: GuestRun): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  run.signal.throwIfAborted();
+}

@@ -1,0 +1,195 @@
+import type { Writable } from 'node:stream';
+import { isVolleyError, VolleyError } from '../src/errors.js';
+import { Qemu, type QemuEnd } from './qemu.js';
+import { QmpClient } from './qmp-client.js';
+import { SerialLog } from './serial-log.js';
+import type { StageClock } from './stage-clock.js';
+
+const FIRST_KERNEL_LINE = 'Linux version';
+const PANIC = 'Kernel panic - not syncing';
+/** A panic's line is reported when it had this time to arrive whole. */
+const PANIC_GRACE_MS = 200;
+const MONITOR_TIMEOUT_MS = 15_000;
+
+export interface GuestRunOptions {
+  qemu: string;
+  args: string[];
+  clock: StageClock;
+  /** Text on the serial port that is waited for; without it, the guest's end is. */
+  until?: string;
+  /** Text on the serial port that shows that userspace runs. Default: `until`. */
+  userspace?: string;
+  /** From QEMU's start to `until`, or to the guest's end. Without it, as long as it takes. */
+  timeoutMs?: number;
+  /** Where the guest's serial output goes as it comes; it slows the guest down when it does not keep up. */
+  output?: Writable;
+  signal?: AbortSignal;
+}
+
+/** How a run came to its good end. */
+export type GuestOutcome = 'until' | 'ended';
+
+/**
+ * One guest from QEMU's start to its end: serial capture, markers, monitor, deadline, and whatever cuts it short. The
+ * owner must call stop() in any case.
+ */
+export class GuestRun {
+  readonly #options: GuestRunOptions;
+  readonly #qemu: Qemu;
+  readonly #controller = new AbortController();
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #onAbort = () => this.#fail(abortReason(this.#options.signal));
+  readonly #onOutputError = (error: Error) =>
+    this.#fail(
+      new VolleyError('ERR_VOLLEY_FILE', `the guest's serial output cannot be written: ${error.message}`),
+    );
+  readonly log = new SerialLog();
+  /** Why QEMU says that the guest ended (`guest-shutdown`, `guest-reset`…), or null. */
+  endReason: string | null = null;
+  #guestStarted = false;
+  #succeed!: (outcome: GuestOutcome) => void;
+  #reject!: (error: VolleyError) => void;
+  /** Settles once: the text came or the guest ended as expected, else a VolleyError. */
+  readonly outcome: Promise<GuestOutcome>;
+  #client: QmpClient | undefined;
+
+  private constructor(qemu: Qemu, options: GuestRunOptions) {
+    this.#qemu = qemu;
+    this.#options = options;
+    this.outcome = new Promise((resolve, reject) => {
+      this.#succeed = resolve;
+      this.#reject = reject;
+    });
+    // Whoever waits for the outcome sees the error; before anyone does it must not end the process.
+    this.outcome.catch(() => {});
+    this.#watchSerial();
+    void qemu.ended.then((end) => this.#onEnd(end));
+    if (options.timeoutMs !== undefined) {
+      this.#timers.push(setTimeout(() => this.#fail(this.#tooLate()), options.timeoutMs));
+    }
+    options.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    options.output?.once('error', this.#onOutputError);
+    if (options.signal?.aborted) this.#onAbort();
+  }
+
+  /** @throws VolleyError ERR_VOLLEY_QEMU when QEMU cannot be started */
+  static async start(options: GuestRunOptions): Promise<GuestRun> {
+    options.clock.reach('spawn');
+    return new GuestRun(await Qemu.start(options.qemu, options.args), options);
+  }
+
+  /** Fires when the run is cut short; its reason is the VolleyError. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Waits for work that serves this run, but not longer than the run lasts. @throws what cut the run short */
+  guard<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const onAbort = () => reject(this.signal.reason);
+      if (this.signal.aborted) onAbort();
+      this.signal.addEventListener('abort', onAbort, { once: true });
+      work.then(resolve, reject).finally(() => this.signal.removeEventListener('abort', onAbort));
+    });
+  }
+
+  /** QEMU's monitor, ready for commands. */
+  async openMonitor(): Promise<QmpClient> {
+    const onEvent = ({ name, data }: { name: string; data: Record<string, unknown> }) => {
+      if (name === 'SHUTDOWN' && typeof data.reason === 'string') this.endReason = data.reason;
+    };
+    this.#client = await this.guard(
+      QmpClient.open(this.#qemu.monitor, { timeoutMs: MONITOR_TIMEOUT_MS, onEvent }),
+    );
+    this.#options.clock.reach('monitor');
+    return this.#client;
+  }
+
+  /** Tells that from now on QEMU's end is the guest's end. */
+  guestStarted(): void {
+    this.#guestStarted = true;
+  }
+
+  /** Kills QEMU if it still runs, and lets go of everything. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#options.output?.removeListener('error', this.#onOutputError);
+    this.#client?.close();
+    await this.#qemu.stop();
+    this.#options.clock.reach('end');
+  }
+
+  #watchSerial(): void {
+    const { clock, until, userspace = until, output } = this.#options;
+    this.log.watch(FIRST_KERNEL_LINE, () => clock.reach('kernel'));
+    if (userspace !== undefined) this.log.watch(userspace, () => clock.reach('userspace'));
+    if (until !== undefined) {
+      this.log.watch(until, () => {
+        clock.reach('until');
+        this.#succeed('until');
+      });
+    }
+    this.log.watch(PANIC, () => {
+      this.#timers.push(setTimeout(() => this.#fail(this.#panicked()), PANIC_GRACE_MS));
+    });
+    const { serial } = this.#qemu;
+    serial.on('data', (bytes: Buffer) => {
+      this.log.feed(bytes);
+      if (output && !output.write(bytes)) {
+        serial.pause();
+        output.once('drain', () => serial.resume());
+      }
+    });
+    // The pipe breaks when QEMU is killed; that QEMU has ended is told by itself.
+    serial.on('error', () => {});
+  }
+
+  #onEnd(end: QemuEnd): void {
+    this.#options.clock.reach('end');
+    const how = end.signal ? `was killed by ${end.signal}` : `ended with exit code ${end.code}`;
+    const words = end.complaint === '' ? '' : `: ${end.complaint}`;
+    if (!this.#guestStarted) {
+      this.#fail(new VolleyError('ERR_VOLLEY_QEMU', `QEMU ${how} before the guest was started${words}`));
+    } else if (end.signal || end.code !== 0) {
+      this.#fail(new VolleyError('ERR_VOLLEY_QEMU', `QEMU ${how} while the guest ran${words}`));
+    } else if (this.log.lines().some((line) => line.includes(PANIC))) {
+      this.#fail(this.#panicked());
+    } else if (this.#options.until !== undefined) {
+      const why = this.endReason === null ? '' : ` (${this.endReason})`;
+      this.#fail(this.#guestError(`the guest ended${why} before it printed "${this.#options.until}"`));
+    } else {
+      this.#succeed('ended');
+    }
+  }
+
+  #fail(error: VolleyError): void {
+    this.#reject(error);
+    this.#controller.abort(error);
+  }
+
+  #tooLate(): VolleyError {
+    const { until, timeoutMs } = this.#options;
+    const missed = until === undefined ? 'the guest did not end' : `the guest did not print "${until}"`;
+    return this.#guestError(`${missed} within ${timeoutMs! / 1000} s`);
+  }
+
+  #panicked(): VolleyError {
+    const line = this.log.lines().find((candidate) => candidate.includes(PANIC)) ?? PANIC;
+    return new VolleyError(
+      'ERR_VOLLEY_GUEST',
+      `the guest's kernel gave up: ${line.slice(line.indexOf(PANIC))}`,
+    );
+  }
+
+  #guestError(what: string): VolleyError {
+    const last = this.log.lastLine();
+    const seen = last === '' ? 'its serial port stayed silent' : `its last line: ${last.slice(0, 200)}`;
+    return new VolleyError('ERR_VOLLEY_GUEST', `${what}; ${seen}`);
+  }
+}
+
+function abortReason(signal: AbortSignal | undefined): VolleyError {
+  const reason: unknown = signal?.reason;
+  return isVolleyError(reason) ? reason : new VolleyError('ERR_VOLLEY_ABORTED', 'the boot was interrupted');
+}
