@@ -1,0 +1,155 @@
+import type { Socket } from 'node:net';
+import type { Clock } from './clock.js';
+import type { Flights } from './flights.js';
+import { Output } from './output.js';
+import { BinaryParser, REQUEST_MAGIC } from './protocol/binary-parser.js';
+import { BinaryReplies } from './protocol/binary-replies.js';
+import type { Parser } from './protocol/commands.js';
+import { TextParser } from './protocol/text-parser.js';
+import { TextReplies } from './protocol/text-replies.js';
+import { Session, type SessionContext } from './session.js';
+
+/** Milliseconds that a client has to close its side after the node has said its last. */
+const CLOSING_MS = 2000;
+const NOTHING = Buffer.alloc(0);
+
+/** What a node tells its connections. */
+export interface ConnectionContext extends SessionContext {
+  flights: Flights;
+  clock: Clock;
+  idleTimeoutMs: number;
+  stallTimeoutMs: number;
+}
+
+/**
+ * One client. Reads no further while the client does not take its answers, and closes the connection when the client
+ * stalls: every slot that it holds up, as a half-received value or as an answer under way, is free again in bounded time.
+ */
+export class Connection {
+  private readonly output: Output;
+  private parser: Parser | null = null;
+  private session: Session | null = null;
+  /** Bytes received that the session was not ready for; reading is paused while there are some. */
+  private leftover: Uint8Array = NOTHING;
+  private readingPaused = false;
+  private draining = false;
+  /** When the last byte was received. */
+  private receivedMs: number;
+  /** When the node said its last, or null. */
+  private closingMs: number | null = null;
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly context: ConnectionContext,
+    private readonly onClosed: () => void,
+  ) {
+    const { clock, flights } = context;
+    this.receivedMs = clock.monotonicMs();
+    this.output = new Output(socket, flights, clock.monotonicMs, (bytes) => this.outputTaken(bytes));
+    socket.on('data', (bytes) => this.received(bytes));
+    // What is wrong with a connection ends in its close; there is nothing else to do about it.
+    socket.on('error', () => {});
+    socket.on('close', () => this.closed());
+  }
+
+  private received(bytes: Buffer): void {
+    this.context.counters.bytesRead += bytes.length;
+    this.receivedMs = this.context.clock.monotonicMs();
+    if (this.closingMs !== null || bytes.length === 0) return;
+    this.parser ??= this.choose(bytes[0]!);
+    this.take(bytes);
+  }
+
+  /** The first byte tells the protocol, for the whole connection. */
+  private choose(first: number): Parser {
+    const isBinary = first === REQUEST_MAGIC;
+    const { arena } = this.context.store;
+    const replies = isBinary ? new BinaryReplies(this.output, arena) : new TextReplies(this.output, arena);
+    this.session = new Session(this.context, this.output, replies, () => this.goOn());
+    return isBinary ? new BinaryParser(this.session) : new TextParser(this.session);
+  }
+
+  private take(bytes: Uint8Array): void {
+    const stopped = this.parser!.feed(bytes, 0, bytes.length);
+    this.leftover = stopped < bytes.length ? bytes.subarray(stopped) : NOTHING;
+    this.output.flush();
+    if (this.session!.ended) return this.close();
+    if (this.session!.paused) this.pauseReading();
+    else if (this.draining) this.closeIfIdle();
+  }
+
+  private pauseReading(): void {
+    if (this.readingPaused) return;
+    this.readingPaused = true;
+    this.socket.pause();
+  }
+
+  private outputTaken(bytes: number): void {
+    this.context.counters.bytesWritten += bytes;
+    this.session?.outputTaken();
+    this.goOn();
+  }
+
+  /** Takes up what was left over, then reading, when the session is ready again. */
+  private goOn(): void {
+    if (this.readingPaused && this.closingMs === null && !this.session!.paused) {
+      this.take(this.leftover);
+      if (!this.session!.paused) {
+        this.readingPaused = false;
+        this.socket.resume();
+      }
+    }
+    if (this.draining) this.closeIfIdle();
+  }
+
+  /** Closes the connection as soon as the commands received so far are answered. */
+  drain(): void {
+    this.draining = true;
+    this.closeIfIdle();
+  }
+
+  private closeIfIdle(): void {
+    if (this.closingMs !== null || this.readingPaused || this.parser?.midCommand) return;
+    this.close();
+  }
+
+  /** Says no more, and reads what still comes only to throw it away, so that the client gets the last answer. */
+  private close(): void {
+    if (this.closingMs !== null) return;
+    this.closingMs = this.context.clock.monotonicMs();
+    this.leftover = NOTHING;
+    this.session?.close();
+    this.socket.end();
+    this.socket.resume();
+  }
+
+  /** Whether the node has said its last, and the system has taken it. */
+  get hasSaidAll(): boolean {
+    return this.closingMs !== null && this.output.waitingSinceMs === null;
+  }
+
+  /** Closes the connection at once. */
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** Why the connection has to be closed now, or null; to be asked about once a second. */
+  stalled(): string | null {
+    const { clock, idleTimeoutMs, stallTimeoutMs } = this.context;
+    const now = clock.monotonicMs();
+    const waitingMs = this.output.waitingSinceMs;
+    if (waitingMs !== null && now - waitingMs > stallTimeoutMs) return 'it does not read its answers';
+    if (this.hasSaidAll && now - this.closingMs! > CLOSING_MS) return 'it does not close';
+    const silentMs = now - this.receivedMs;
+    if (this.readingPaused || this.closingMs !== null) return null;
+    if (this.parser?.midCommand && silentMs > stallTimeoutMs) return 'it does not go on with its command';
+    if (idleTimeoutMs > 0 && waitingMs === null && silentMs > idleTimeoutMs) return 'it idles';
+    return null;
+  }
+
+  private closed(): void {
+    this.session?.close();
+    this.output.closed();
+    this.onClosed();
+  }
+}

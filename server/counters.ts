@@ -1,0 +1,35 @@
+/** What a node counts; the names are memcached's where memcached counts the same. */
+export class Counters {
+  currConnections = 0;
+  totalConnections = 0;
+  rejectedConnections = 0;
+  /** Connections closed because they read too slowly, sent a command too slowly, or idled. */
+  shedConnections = 0;
+  cmdGet = 0;
+  getHits = 0;
+  getMisses = 0;
+  cmdSet = 0;
+  cmdFlush = 0;
+  cmdTouch = 0;
+  touchHits = 0;
+  touchMisses = 0;
+  deleteHits = 0;
+  deleteMisses = 0;
+  incrHits = 0;
+  incrMisses = 0;
+  decrHits = 0;
+  decrMisses = 0;
+  casHits = 0;
+  casMisses = 0;
+  casBadval = 0;
+  bytesRead = 0;
+  bytesWritten = 0;
+  storeTooLarge = 0;
+  storeNoMemory = 0;
+
+  /** Zeroes what `stats reset` zeroes: all but the connections that are open. */
+  reset(): void {
+    const { currConnections } = this;
+    Object.assign(this, new Counters(), { currConnections });
+  }
+}

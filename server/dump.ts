@@ -1,0 +1,74 @@
+import type { Output } from './output.js';
+import type { Store } from './store.js';
+
+/** Items told per turn of the event loop. */
+const STEP_ITEMS = 256;
+/** Output beyond which the dump waits for the client. */
+const PENDING_BYTES_MAX = 256 * 1024;
+
+/**
+ * Tells a client of every item, as memcached's `lru_crawler metadump all` does: a step per turn of the event loop, and no
+ * further than the client reads. Items that are stored or deleted meanwhile may be told of or not.
+ */
+export class Dump {
+  private at = 0;
+  private immediate: NodeJS.Immediate | undefined;
+  private stopped = false;
+
+  constructor(
+    private readonly store: Store,
+    private readonly output: Output,
+    private readonly onEnd: () => void,
+  ) {}
+
+  /** To be called to begin, and whenever output has gone. */
+  goOn(): void {
+    if (this.immediate || this.stopped || this.output.pendingBytes > PENDING_BYTES_MAX) return;
+    this.immediate = setImmediate(() => {
+      this.immediate = undefined;
+      this.step();
+    });
+  }
+
+  stop(): void {
+    this.stopped = true;
+    if (this.immediate) clearImmediate(this.immediate);
+  }
+
+  private step(): void {
+    for (let i = 0; i < STEP_ITEMS; i++) {
+      const slot = this.store.nextItem(this.at);
+      if (slot < 0) {
+        this.output.text('END\r\n');
+        this.output.flush();
+        this.stopped = true;
+        this.onEnd();
+        return;
+      }
+      this.at = slot + 1;
+      if (!this.store.removeIfDead(slot)) this.output.text(this.line(slot));
+    }
+    this.output.flush();
+    this.goOn();
+  }
+
+  private line(slot: number): string {
+    const { arena } = this.store;
+    const key = escapeKey(arena.key(slot));
+    const exptime = arena.exptime(slot) || -1;
+    return (
+      `key=${key} exp=${exptime} la=${arena.accessed(slot)} cas=${arena.cas(slot)} fetch=no ` +
+      `cls=${this.store.sizeClassOf(slot)} size=${arena.itemBytes(slot)}\n`
+    );
+  }
+}
+
+/** The key with every byte but letters, digits and `-._~` written as %XX. */
+function escapeKey(key: Buffer): string {
+  const text = key.toString('latin1');
+  if (/^[\w.~-]*$/.test(text)) return text;
+  return text.replace(
+    /[^\w.~-]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+  );
+}

@@ -1,0 +1,99 @@
+import { isIP } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { VolleyError } from '../src/errors.js';
+
+const MIB = 1024 * 1024;
+
+/** How a storage node is to run; every field has a default. */
+export interface NodeOptions {
+  /** IP address to listen on. Default 127.0.0.1. */
+  address: string;
+  /** TCP port; 0 takes a free one. Default 11211. */
+  port: number;
+  /**
+   * Memory for values, in bytes. Default 64 MiB. Each begun MiB is a page of the arena, which holds 1 MiB of chunks
+   * and takes 1,054,720 bytes.
+   */
+  memoryBytes: number;
+  /** Longest value in bytes, at most and by default 1 MiB (a chunk of the largest size). */
+  itemSizeMax: number;
+  /** Connections open at once. Default 1024. */
+  maxConnections: number;
+  /** Items that the hashtable has room for. Default: one per 4 KiB of memory, at least 65,536. */
+  tableItems: number;
+  /** Whether the region is backed by hugepages when there are enough. Default auto. */
+  hugepages: 'auto' | 'off';
+  /** What the node calls itself in `stats volley`. Default `address:port`. */
+  name: string;
+  /** Unix socket that hands out the region; `auto` takes volley-<port>.sock in the run-time folder. Default auto. */
+  local: string | 'auto' | 'off';
+  /** Milliseconds that freed slots rest before they are reused. Default 1000. */
+  quarantineMs: number;
+  /** Milliseconds after which a connection that says nothing is closed; 0 = never. Default 0. */
+  idleTimeoutMs: number;
+  /** Milliseconds in which a client must take what was sent to it, and send what it has begun. Default 30,000. */
+  stallTimeoutMs: number;
+  /** Milliseconds that stop() waits for commands under way and their answers. Default 5000. */
+  drainTimeoutMs: number;
+  /** 1 and more: connections and what became of them are told on stderr. Default 0. */
+  verbosity: number;
+}
+
+export const ITEM_SIZE_MAX = MIB;
+/** As many pages as a Float64 of the arena's offsets and the native side agree on: 64 TiB. */
+const MEMORY_BYTES_MAX = 2 ** 46;
+
+/** Fills in the defaults. @throws VolleyError ERR_VOLLEY_USAGE when a value is out of bounds */
+export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
+  const memoryBytes = given.memoryBytes ?? 64 * MIB;
+  const address = given.address ?? '127.0.0.1';
+  const options: NodeOptions = {
+    address,
+    port: 11211,
+    memoryBytes,
+    itemSizeMax: ITEM_SIZE_MAX,
+    maxConnections: 1024,
+    tableItems: Math.max(65_536, Math.ceil(memoryBytes / 4096)),
+    hugepages: 'auto',
+    name: '',
+    local: 'auto',
+    quarantineMs: 1000,
+    idleTimeoutMs: 0,
+    stallTimeoutMs: 30_000,
+    drainTimeoutMs: 5000,
+    verbosity: 0,
+    ...dropUndefined(given),
+  };
+  if (isIP(options.address) === 0)
+    throw usage(`the address "${options.address}" is no IP address, such as 127.0.0.1`);
+  bound('the port', options.port, 0, 65_535);
+  bound('the memory (-m) in bytes', options.memoryBytes, MIB, MEMORY_BYTES_MAX);
+  bound('the item size limit (-I) in bytes', options.itemSizeMax, 1024, ITEM_SIZE_MAX);
+  bound('the connection limit (-c)', options.maxConnections, 1, 1_000_000);
+  bound('the quarantine in milliseconds', options.quarantineMs, 0, 3_600_000);
+  bound('the table size in items', options.tableItems, 1, 2 ** 32);
+  if (/[^\x20-\x7e]/.test(options.name) || options.name.length > 255) {
+    throw usage('the name of a node has at most 255 characters of printable ASCII');
+  }
+  return options;
+}
+
+/** Where the region is handed out by default: a folder of this user that is emptied at boot. */
+export function defaultLocalPath(port: number): string {
+  const folder = process.env.XDG_RUNTIME_DIR || (userInfo().uid === 0 ? '/run' : tmpdir());
+  return join(folder, `volley-${port}.sock`);
+}
+
+function dropUndefined(given: Partial<NodeOptions>): Partial<NodeOptions> {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+function bound(what: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw usage(`${what} is ${value}; it must be a whole number from ${least} to ${most}`);
+}
+
+function usage(message: string): VolleyError {
+  return new VolleyError('ERR_VOLLEY_USAGE', message);
+}

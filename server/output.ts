@@ -1,0 +1,150 @@
+import type { Flights } from './flights.js';
+
+/** Arena ranges up to this long are copied: a piece of their own would cost more. */
+const COPY_BYTES_MAX = 1024;
+const SCRATCH_BYTES = 16_384;
+
+/** What Output needs of a net.Socket. */
+export interface Sink {
+  cork(): void;
+  uncork(): void;
+  write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
+}
+
+/** One flush that the socket has not taken whole yet. */
+interface Flush {
+  bytes: number;
+  startedMs: number;
+  /** Generation of the flight that it is, or -1 when no piece lies in the arena. */
+  generation: number;
+}
+
+/**
+ * Gathers the answers of one connection. Small pieces are written into scratch memory, arena ranges are handed to the
+ * socket where they lie; what was gathered goes out with one writev at flush().
+ */
+export class Output {
+  /** Bytes gathered or handed to the socket that the system has not taken yet. */
+  pendingBytes = 0;
+  private scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  /** scratch[scratchStart, scratchEnd) is gathered, what is before it may still be under way to the socket. */
+  private scratchStart = 0;
+  private scratchEnd = 0;
+  /** The last piece, held back so that flush() can give it the callback. */
+  private held: Uint8Array | null = null;
+  private gatheredBytes = 0;
+  private hasArenaPiece = false;
+  private corked = false;
+  private readonly flushes: Flush[] = [];
+
+  constructor(
+    private readonly sink: Sink,
+    private readonly flights: Flights,
+    private readonly nowMs: () => number,
+    /** Called when the system has taken a flush of so many bytes. */
+    private readonly onTaken: (bytes: number) => void,
+  ) {}
+
+  /** Latin-1 text of at most some hundred bytes. */
+  text(text: string): void {
+    this.makeRoom(text.length);
+    this.scratchEnd += this.scratch.write(text, this.scratchEnd, 'latin1');
+  }
+
+  /** A copy of `bytes`, at most COPY_BYTES_MAX. */
+  copy(bytes: Uint8Array): void {
+    this.makeRoom(bytes.length);
+    this.scratch.set(bytes, this.scratchEnd);
+    this.scratchEnd += bytes.length;
+  }
+
+  /** Room for `bytes` more bytes, to be filled at once; at most COPY_BYTES_MAX. */
+  room(bytes: number): Buffer {
+    this.makeRoom(bytes);
+    const start = this.scratchEnd;
+    this.scratchEnd += bytes;
+    return this.scratch.subarray(start, this.scratchEnd);
+  }
+
+  /** Bytes of the arena, which must stay as they are until the flight has ended. */
+  arena(bytes: Buffer): void {
+    if (bytes.length <= COPY_BYTES_MAX) return this.copy(bytes);
+    this.endScratch();
+    this.piece(bytes);
+    this.hasArenaPiece = true;
+  }
+
+  /** Hands what was gathered to the socket. */
+  flush(): void {
+    this.endScratch();
+    if (!this.held) return;
+    const flush = {
+      bytes: this.gatheredBytes,
+      startedMs: this.nowMs(),
+      generation: this.hasArenaPiece ? this.flights.begin() : -1,
+    };
+    this.flushes.push(flush);
+    const last = this.held;
+    this.held = null;
+    this.gatheredBytes = 0;
+    this.hasArenaPiece = false;
+    this.sink.write(last, () => this.taken(flush));
+    if (this.corked) this.sink.uncork();
+    this.corked = false;
+  }
+
+  /** When the oldest flush that is still under way was handed to the socket, or null. */
+  get waitingSinceMs(): number | null {
+    return this.flushes[0]?.startedMs ?? null;
+  }
+
+  /** To be called when the socket has closed: nothing is under way any more. */
+  closed(): void {
+    for (const flush of this.flushes.splice(0)) this.endFlight(flush);
+    this.pendingBytes = 0;
+  }
+
+  private taken(flush: Flush): void {
+    if (this.flushes[0] !== flush) return; // closed() was faster
+    this.flushes.shift();
+    this.pendingBytes -= flush.bytes;
+    this.endFlight(flush);
+    this.onTaken(flush.bytes);
+  }
+
+  private endFlight(flush: Flush): void {
+    if (flush.generation >= 0) this.flights.end(flush.generation);
+  }
+
+  private makeRoom(bytes: number): void {
+    this.pendingBytes += bytes;
+    this.gatheredBytes += bytes;
+    if (this.scratchEnd + bytes <= this.scratch.length) return;
+    this.endScratch();
+    this.scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+    this.scratchStart = 0;
+    this.scratchEnd = 0;
+  }
+
+  private endScratch(): void {
+    if (this.scratchEnd === this.scratchStart) return;
+    const bytes = this.scratch.subarray(this.scratchStart, this.scratchEnd);
+    this.scratchStart = this.scratchEnd;
+    this.pass(bytes);
+  }
+
+  private piece(bytes: Buffer): void {
+    this.pendingBytes += bytes.length;
+    this.gatheredBytes += bytes.length;
+    this.pass(bytes);
+  }
+
+  private pass(bytes: Uint8Array): void {
+    if (this.held) {
+      if (!this.corked) this.sink.cork();
+      this.corked = true;
+      this.sink.write(this.held);
+    }
+    this.held = bytes;
+  }
+}

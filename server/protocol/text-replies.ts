@@ -1,0 +1,85 @@
+import type { Arena } from '../arena.js';
+import type { Output } from '../output.js';
+import type { ArithmeticRequest, GetRequest, Refusal, Request, TouchRequest } from './commands.js';
+import type { Outcome, Replies } from './replies.js';
+
+const OUTCOMES: Record<Outcome, string> = {
+  stored: 'STORED\r\n',
+  'not-stored': 'NOT_STORED\r\n',
+  exists: 'EXISTS\r\n',
+  'not-found': 'NOT_FOUND\r\n',
+  'no-memory': 'SERVER_ERROR out of memory storing object\r\n',
+  'too-large': 'SERVER_ERROR object too large for cache\r\n',
+  ok: 'OK\r\n',
+  deleted: 'DELETED\r\n',
+  reset: 'RESET\r\n',
+  'bad-chunk': 'CLIENT_ERROR bad data chunk\r\n',
+  'not-numeric': 'CLIENT_ERROR cannot increment or decrement non-numeric value\r\n',
+  'no-topic': 'ERROR\r\n',
+};
+
+const BAD_FORMAT = 'CLIENT_ERROR bad command line format';
+const REFUSALS: Record<Refusal, string> = {
+  unknown: 'ERROR\r\n',
+  format: `${BAD_FORMAT}\r\n`,
+  exptime: 'CLIENT_ERROR invalid exptime argument\r\n',
+  delta: 'CLIENT_ERROR invalid numeric delta argument\r\n',
+  'delete-usage': `${BAD_FORMAT}.  Usage: delete <key> [noreply]\r\n`,
+  'dump-class': 'BADCLASS invalid class id\r\n',
+  line: 'CLIENT_ERROR line too long\r\n',
+  arguments: `${BAD_FORMAT}\r\n`,
+  length: `${BAD_FORMAT}\r\n`,
+  magic: '',
+};
+
+/** Answers of the text protocol, as memcached 1.6 words them. */
+export class TextReplies implements Replies {
+  constructor(
+    private readonly output: Output,
+    private readonly arena: Arena,
+  ) {}
+
+  hit(request: GetRequest, slot: number): void {
+    const { arena, output } = this;
+    const valueStart = arena.valueStart(slot);
+    const end = valueStart + arena.valueBytes(slot) + 2;
+    if (!request.withCas) {
+      output.arena(arena.range(arena.textStart(slot), end));
+      return;
+    }
+    output.copy(arena.range(arena.textStart(slot), valueStart - 2));
+    output.text(` ${arena.cas(slot)}\r\n`);
+    output.arena(arena.range(valueStart, end));
+  }
+
+  miss(): void {}
+
+  end(): void {
+    this.output.text('END\r\n');
+  }
+
+  touched(request: TouchRequest): void {
+    if (!request.quiet) this.output.text('TOUCHED\r\n');
+  }
+
+  outcome(request: Request, outcome: Outcome): void {
+    if (!request.quiet) this.output.text(OUTCOMES[outcome]);
+  }
+
+  number(request: ArithmeticRequest, value: bigint): void {
+    if (!request.quiet) this.output.text(`${value}\r\n`);
+  }
+
+  version(_request: Request, version: string): void {
+    this.output.text(`VERSION ${version}\r\n`);
+  }
+
+  stats(_request: Request, stats: Iterable<readonly [string, string]>): void {
+    for (const [name, value] of stats) this.output.text(`STAT ${name} ${value}\r\n`);
+    this.output.text('END\r\n');
+  }
+
+  refused(request: Request, refusal: Refusal): void {
+    if (!request.quiet) this.output.text(REFUSALS[refusal]);
+  }
+}

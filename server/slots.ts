@@ -1,0 +1,174 @@
+import type { Flights } from './flights.js';
+import { ITEM_UNIT_BYTES } from './item.js';
+import { Quarantine } from './quarantine.js';
+import { sizeClasses } from './size-classes.js';
+import { SlotPage } from './slot-page.js';
+
+/** End of a list of pages. */
+const NONE = -1;
+
+export interface SlotOptions {
+  pageBytes: number;
+  pageCount: number;
+  /** Milliseconds that a freed slot rests before it is given out again. */
+  quarantineMs: number;
+  /** The writes that may still refer to freed slots. */
+  flights: Flights;
+  /** Milliseconds of a clock that never goes back. */
+  nowMs: () => number;
+}
+
+/** How a size class is used, in slots. */
+export interface SizeClassUse {
+  slotBytes: number;
+  slotsPerPage: number;
+  pages: number;
+  /** Slots not free: they hold an item, are being filled, or rest. */
+  usedSlots: number;
+}
+
+/**
+ * Gives out slots of the arena. Each page is cut into slots of one size class when it is first needed, and goes back to
+ * the common pool when all its slots are free again. Bookkeeping: one bit per slot, some 200 bytes per page, 8 bytes per
+ * resting slot.
+ */
+export class Slots {
+  /** Bytes of the slots in quarantine. */
+  restingBytes = 0;
+  private readonly classBytes: number[];
+  /** Size class by item size in units of 64 bytes. */
+  private readonly classOfUnits: Uint8Array;
+  private readonly pages: (SlotPage | undefined)[];
+  private readonly pool: number[];
+  /** Per class a doubly linked list of the pages that have free slots. */
+  private readonly heads: Int32Array;
+  private readonly next: Int32Array;
+  private readonly previous: Int32Array;
+  private readonly quarantine: Quarantine;
+
+  constructor(private readonly options: SlotOptions) {
+    const { pageBytes, pageCount } = options;
+    this.classBytes = sizeClasses(pageBytes);
+    this.classOfUnits = new Uint8Array(pageBytes / ITEM_UNIT_BYTES + 1);
+    for (let units = 0, sizeClass = 0; units < this.classOfUnits.length; units++) {
+      while (this.classBytes[sizeClass]! < units * ITEM_UNIT_BYTES) sizeClass++;
+      this.classOfUnits[units] = sizeClass;
+    }
+    this.pages = new Array(pageCount);
+    this.pool = Array.from({ length: pageCount }, (_, i) => pageCount - 1 - i);
+    this.heads = new Int32Array(this.classBytes.length).fill(NONE);
+    this.next = new Int32Array(pageCount).fill(NONE);
+    this.previous = new Int32Array(pageCount).fill(NONE);
+    this.quarantine = new Quarantine(options.flights, options.quarantineMs);
+  }
+
+  /** Slots in quarantine. */
+  get resting(): number {
+    return this.quarantine.size;
+  }
+
+  /** Arena offset of a slot of at least `bytes` (at most a page), or -1 when there is none. */
+  take(bytes: number): number {
+    const sizeClass = this.classOfUnits[Math.ceil(bytes / ITEM_UNIT_BYTES)]!;
+    if (this.heads[sizeClass] === NONE && this.pool.length === 0) this.release();
+    let page = this.heads[sizeClass]!;
+    if (page === NONE) {
+      if (this.pool.length === 0) return -1;
+      page = this.pool.pop()!;
+      const slotBytes = this.classBytes[sizeClass]!;
+      this.pages[page] = new SlotPage(sizeClass, Math.floor(this.options.pageBytes / slotBytes));
+      this.enlist(sizeClass, page);
+    }
+    const map = this.pages[page]!;
+    const slot = map.take();
+    if (map.free === 0) this.delist(sizeClass, page);
+    return page * this.options.pageBytes + slot * this.classBytes[sizeClass]!;
+  }
+
+  /** Makes a slot free at once: nobody was ever told of it. */
+  give(offset: number): void {
+    const page = this.pageOf(offset);
+    const map = this.pages[page]!;
+    const { sizeClass } = map;
+    map.give((offset - page * this.options.pageBytes) / this.classBytes[sizeClass]!);
+    if (map.free === 1) this.enlist(sizeClass, page);
+    if (map.free === map.slots) {
+      this.delist(sizeClass, page);
+      this.pages[page] = undefined;
+      this.pool.push(page);
+    }
+  }
+
+  /** Frees a slot whose item readers may still be reading: it rests first. */
+  retire(offset: number): void {
+    this.restingBytes += this.slotBytes(offset);
+    this.quarantine.add(offset, this.options.nowMs());
+  }
+
+  /** Frees what has rested enough. */
+  release(): void {
+    this.quarantine.release(this.options.nowMs(), (offset) => {
+      this.restingBytes -= this.slotBytes(offset);
+      this.give(offset);
+    });
+  }
+
+  /** Size class of the slot at `offset`, counted from 1 as memcached does. */
+  classId(offset: number): number {
+    return this.pages[this.pageOf(offset)]!.sizeClass + 1;
+  }
+
+  /** The first slot in use at or behind `offset`, or -1. */
+  nextUsed(offset: number): number {
+    const { pageBytes } = this.options;
+    for (let page = this.pageOf(offset), from = offset; page < this.pages.length; from = ++page * pageBytes) {
+      const map = this.pages[page];
+      if (!map) continue;
+      const slotBytes = this.classBytes[map.sizeClass]!;
+      for (let slot = Math.ceil((from - page * pageBytes) / slotBytes); slot < map.slots; slot++) {
+        if (!map.isFree(slot)) return page * pageBytes + slot * slotBytes;
+      }
+    }
+    return -1;
+  }
+
+  /** How each size class is used; index i is class i + 1. */
+  use(): SizeClassUse[] {
+    const use = this.classBytes.map((slotBytes) => ({
+      slotBytes,
+      slotsPerPage: Math.floor(this.options.pageBytes / slotBytes),
+      pages: 0,
+      usedSlots: 0,
+    }));
+    for (const map of this.pages) {
+      if (!map) continue;
+      use[map.sizeClass]!.pages++;
+      use[map.sizeClass]!.usedSlots += map.slots - map.free;
+    }
+    return use;
+  }
+
+  private pageOf(offset: number): number {
+    return Math.floor(offset / this.options.pageBytes);
+  }
+
+  private slotBytes(offset: number): number {
+    return this.classBytes[this.pages[this.pageOf(offset)]!.sizeClass]!;
+  }
+
+  private enlist(sizeClass: number, page: number): void {
+    const head = this.heads[sizeClass]!;
+    this.next[page] = head;
+    this.previous[page] = NONE;
+    if (head !== NONE) this.previous[head] = page;
+    this.heads[sizeClass] = page;
+  }
+
+  private delist(sizeClass: number, page: number): void {
+    const before = this.previous[page]!;
+    const behind = this.next[page]!;
+    if (before === NONE) this.heads[sizeClass] = behind;
+    else this.next[before] = behind;
+    if (behind !== NONE) this.previous[behind] = before;
+  }
+}

@@ -1,0 +1,207 @@
+import { readFileSync } from 'node:fs';
+import { arch } from 'node:process';
+import type { RegionInfo } from '../src/native.js';
+import type { Clock } from './clock.js';
+import type { Counters } from './counters.js';
+import type { NodeOptions } from './options.js';
+import type { Slots } from './slots.js';
+import type { Store } from './store.js';
+
+export type Stat = readonly [name: string, value: string];
+
+/** What the figures are made from. */
+export interface StatsSource {
+  node: {
+    readonly options: NodeOptions;
+    readonly name: string;
+    readonly port: number;
+    readonly localPath: string | null;
+    readonly epoch: string;
+    readonly notice: string | null;
+  };
+  version: string;
+  counters: Counters;
+  store: Store;
+  slots: Slots;
+  region: RegionInfo;
+  clock: Clock;
+}
+
+const ENTRIES_PER_BUCKET = 4;
+
+/** The answers to `stats` and its topics. */
+export class Stats {
+  private readonly startedSeconds: number;
+
+  constructor(private readonly source: StatsSource) {
+    this.startedSeconds = source.clock.seconds();
+  }
+
+  /** The figures of a topic (`` is the plain `stats`), or null when there is no such topic. */
+  topic(name: string): Stat[] | null {
+    switch (name) {
+      case '':
+        return this.general();
+      case 'volley':
+        return this.volley();
+      case 'settings':
+        return this.settings();
+      case 'items':
+        return this.items();
+      case 'slabs':
+        return this.slabs();
+      case 'sizes':
+        return [['sizes_status', 'disabled']];
+      default:
+        return null;
+    }
+  }
+
+  private general(): Stat[] {
+    const { counters, store, slots, clock, version } = this.source;
+    const { options } = this.source.node;
+    const now = clock.seconds();
+    const usage = process.resourceUsage();
+    return list({
+      pid: process.pid,
+      uptime: now - this.startedSeconds,
+      time: now,
+      version,
+      pointer_size: arch.includes('64') ? 64 : 32,
+      rusage_user: seconds(usage.userCPUTime),
+      rusage_system: seconds(usage.systemCPUTime),
+      max_connections: options.maxConnections,
+      curr_connections: counters.currConnections,
+      total_connections: counters.totalConnections,
+      rejected_connections: counters.rejectedConnections,
+      shed_connections: counters.shedConnections,
+      cmd_get: counters.cmdGet,
+      cmd_set: counters.cmdSet,
+      cmd_flush: counters.cmdFlush,
+      cmd_touch: counters.cmdTouch,
+      get_hits: counters.getHits,
+      get_misses: counters.getMisses,
+      delete_misses: counters.deleteMisses,
+      delete_hits: counters.deleteHits,
+      incr_misses: counters.incrMisses,
+      incr_hits: counters.incrHits,
+      decr_misses: counters.decrMisses,
+      decr_hits: counters.decrHits,
+      cas_misses: counters.casMisses,
+      cas_hits: counters.casHits,
+      cas_badval: counters.casBadval,
+      touch_hits: counters.touchHits,
+      touch_misses: counters.touchMisses,
+      store_too_large: counters.storeTooLarge,
+      store_no_memory: counters.storeNoMemory,
+      bytes_read: counters.bytesRead,
+      bytes_written: counters.bytesWritten,
+      limit_maxbytes: options.memoryBytes,
+      accepting_conns: 1,
+      threads: 1,
+      bytes: store.itemBytes,
+      curr_items: store.itemCount,
+      total_items: store.totalItems,
+      evictions: 0,
+      slots_quarantined: slots.resting,
+    });
+  }
+
+  private volley(): Stat[] {
+    const { node, region, store, slots } = this.source;
+    const entries = region.bucketCount * ENTRIES_PER_BUCKET;
+    return list({
+      layout_version: region.layoutVersion,
+      epoch: node.epoch,
+      name: node.name,
+      boot_id: bootId(),
+      pid: process.pid,
+      region_bytes: region.bytes,
+      table_offset: region.tableOffset,
+      bucket_count: region.bucketCount,
+      table_entries: entries,
+      table_items: store.itemCount,
+      table_fill: (store.itemCount / entries).toFixed(4),
+      arena_offset: region.arenaOffset,
+      arena_bytes: region.arenaBytes,
+      arena_page_bytes: region.pageBytes,
+      backing_page_bytes: region.backingPageBytes,
+      notice: node.notice ?? '',
+      slots_quarantined: slots.resting,
+      bytes_quarantined: slots.restingBytes,
+      item_size_max: node.options.itemSizeMax,
+      transports: node.localPath === null ? 'tcp' : 'local,tcp',
+      local_path: node.localPath ?? '',
+    });
+  }
+
+  private settings(): Stat[] {
+    const { options, port } = this.source.node;
+    return list({
+      maxbytes: options.memoryBytes,
+      maxconns: options.maxConnections,
+      tcpport: port,
+      udpport: 0,
+      inter: options.address,
+      verbosity: options.verbosity,
+      evictions: 'off',
+      growth_factor: '1.25',
+      chunk_size: this.source.slots.use()[0]!.slotBytes,
+      num_threads: 1,
+      cas_enabled: 'yes',
+      auth_enabled_sasl: 'no',
+      item_size_max: options.itemSizeMax,
+      maxconns_fast: 'yes',
+      idle_timeout: Math.ceil(options.idleTimeoutMs / 1000),
+      binding_protocol: 'auto-negotiate',
+      flush_enabled: 'yes',
+      dump_enabled: 'yes',
+      quarantine_ms: options.quarantineMs,
+      hugepages: options.hugepages,
+    });
+  }
+
+  private items(): Stat[] {
+    return this.source.slots
+      .use()
+      .flatMap(({ usedSlots }, i) =>
+        usedSlots > 0 ? [[`items:${i + 1}:number`, String(usedSlots)] as const] : [],
+      );
+  }
+
+  private slabs(): Stat[] {
+    const use = this.source.slots.use();
+    const stats = use.flatMap(({ slotBytes, slotsPerPage, pages, usedSlots }, i) =>
+      pages === 0
+        ? []
+        : list({
+            [`${i + 1}:chunk_size`]: slotBytes,
+            [`${i + 1}:chunks_per_page`]: slotsPerPage,
+            [`${i + 1}:total_pages`]: pages,
+            [`${i + 1}:total_chunks`]: pages * slotsPerPage,
+            [`${i + 1}:used_chunks`]: usedSlots,
+            [`${i + 1}:free_chunks`]: pages * slotsPerPage - usedSlots,
+          }),
+    );
+    const pages = use.reduce((sum, each) => sum + each.pages, 0);
+    const active = use.filter((each) => each.pages > 0).length;
+    return [
+      ...stats,
+      ...list({ active_slabs: active, total_malloced: pages * this.source.region.pageBytes }),
+    ];
+  }
+}
+
+function list(stats: Record<string, string | number>): Stat[] {
+  return Object.entries(stats).map(([name, value]) => [name, String(value)]);
+}
+
+/** Microseconds as memcached prints CPU time: `12.000345`. */
+function seconds(microseconds: number): string {
+  return (microseconds / 1e6).toFixed(6);
+}
+
+/** What tells this boot of this host from all others; clients use the local transport only on the same one. */
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+}

@@ -1,0 +1,300 @@
+import type { Region } from '../src/native.js';
+import { Arena } from './arena.js';
+import type { Clock } from './clock.js';
+import { absoluteExptime } from './exptime.js';
+import { ITEM, ITEM_HEADER_BYTES, ITEM_MAGIC, textBytesOf, valueOffsetOf, writeText } from './item.js';
+import type { StoreMode } from './protocol/commands.js';
+import type { Slots } from './slots.js';
+
+/** What reserve() answers instead of a slot. */
+export const TOO_LARGE = -1;
+export const NO_MEMORY = -2;
+
+export type StoreOutcome = 'stored' | 'not-stored' | 'exists' | 'not-found' | 'no-memory';
+
+const U64 = 1n << 64n;
+/** Longest prefix of a value that is looked at for a number. */
+const NUMBER_BYTES_MAX = 64;
+const CR = 0x0d;
+const LF = 0x0a;
+const SPACE = 0x20;
+
+export interface StoreOptions {
+  region: Region;
+  slots: Slots;
+  /** Longest value that is taken, in bytes. */
+  itemSizeMax: number;
+  clock: Clock;
+}
+
+/**
+ * The items of a node. An item is written into a slot of its own, linked under its key, and never changed afterwards but
+ * for its exptime and time of access; what it replaces is freed. Nothing is ever evicted: without room a store fails. As
+ * in memcached 1.6, a `set` that fails for its size or for lack of memory takes the key's old item away, so that nobody
+ * reads the stale value; every other failure leaves the old item.
+ */
+export class Store {
+  readonly arena: Arena;
+  /** Bytes of all linked items. */
+  itemBytes = 0;
+  /** Items ever stored. */
+  totalItems = 0;
+  /** Linked items that have an exptime. */
+  expiringItems = 0;
+  /** Cas unique of the item stored last. */
+  lastCas = 0;
+  /** Items with a cas unique up to this one were flushed. */
+  private flushedCas = 0;
+  /** When a delayed flush is due, in seconds since 1970, or null. */
+  private flushDue: number | null = null;
+  private readonly oneRange = new Uint32Array(2);
+  private readonly oneSlot = new Float64Array(1);
+
+  constructor(private readonly options: StoreOptions) {
+    this.arena = new Arena(options.region);
+  }
+
+  get itemCount(): number {
+    return this.options.region.itemCount;
+  }
+
+  get itemSizeMax(): number {
+    return this.options.itemSizeMax;
+  }
+
+  /**
+   * Writes to out[i] the slot of key i, `bytes[ranges[2i], ranges[2i + 1])`, or -1. Items that are dead are taken away.
+   */
+  find(bytes: Uint8Array, ranges: Uint32Array, count: number, out: Float64Array): void {
+    this.options.region.find(bytes, ranges, count, out);
+    const now = this.options.clock.seconds();
+    for (let i = 0; i < count; i++) {
+      const slot = out[i]!;
+      if (slot < 0) continue;
+      if (this.isDead(slot, now)) {
+        this.remove(slot);
+        out[i] = -1;
+      } else if (this.arena.u32(slot + ITEM.accessed) !== now) {
+        this.arena.setU32(slot + ITEM.accessed, now);
+      }
+    }
+  }
+
+  /** The slot of the key `bytes[start, end)`, or -1. */
+  findOne(bytes: Uint8Array, start: number, end: number): number {
+    this.oneRange[0] = start;
+    this.oneRange[1] = end;
+    this.find(bytes, this.oneRange, 1, this.oneSlot);
+    return this.oneSlot[0]!;
+  }
+
+  private isDead(slot: number, now: number): boolean {
+    const exptime = this.arena.exptime(slot);
+    if (exptime !== 0 && exptime <= now) return true;
+    return this.flushedCas > 0 && this.arena.cas(slot) <= this.flushedCas;
+  }
+
+  /**
+   * Takes a slot for an item and writes all of it but the value, which write() brings. Answers TOO_LARGE or NO_MEMORY
+   * when there is none.
+   */
+  reserve(
+    key: Uint8Array,
+    start: number,
+    end: number,
+    flags: number,
+    exptime: number,
+    valueBytes: number,
+  ): number {
+    if (valueBytes > this.options.itemSizeMax) return TOO_LARGE;
+    const keyBytes = end - start;
+    const textBytes = textBytesOf(keyBytes, flags, valueBytes);
+    const valueOffset = valueOffsetOf(textBytes);
+    const itemBytes = valueOffset + valueBytes + 2;
+    if (itemBytes > this.arena.pageBytes) return TOO_LARGE;
+    const slot = this.options.slots.take(itemBytes);
+    if (slot < 0) return NO_MEMORY;
+    const now = this.options.clock.seconds();
+    const { arena } = this;
+    for (let at = 0; at < ITEM_HEADER_BYTES; at += 4) arena.setU32(slot + at, 0);
+    arena.setU32(slot + ITEM.valueBytes, valueBytes);
+    arena.setU32(slot + ITEM.flags, flags);
+    arena.setU32(slot + ITEM.exptime, absoluteExptime(exptime, now));
+    arena.setU32(slot + ITEM.keyAndTextBytes, keyBytes | (textBytes << 16));
+    arena.setU32(slot + ITEM.valueOffset, valueOffset);
+    arena.setU32(slot + ITEM.accessed, now);
+    const item = arena.range(slot, slot + itemBytes);
+    writeText(item, valueOffset, key, start, end, flags, valueBytes);
+    item[itemBytes - 2] = CR;
+    item[itemBytes - 1] = LF;
+    return slot;
+  }
+
+  /** Copies `bytes[start, end)` to where the value's byte `at` is, in a reserved slot. */
+  write(slot: number, at: number, bytes: Uint8Array, start: number, end: number): void {
+    const to = this.arena.valueStart(slot) + at;
+    const part = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    this.arena.range(to, to + end - start).set(part);
+  }
+
+  /** Gives a reserved slot back. */
+  abandon(slot: number): void {
+    this.options.slots.give(slot);
+  }
+
+  /**
+   * Links the item in a reserved slot, if `mode` and `cas` (0n: any) allow it beside what the key holds now; else the
+   * slot is given back.
+   */
+  commit(slot: number, mode: StoreMode, cas: bigint): StoreOutcome {
+    if (mode === 'set') return this.link(slot) ? 'stored' : 'no-memory';
+    const key = this.arena.key(slot);
+    const old = this.findOne(key, 0, key.length);
+    const refusal = this.refusal(old, mode, cas);
+    if (refusal) {
+      this.abandon(slot);
+      return refusal;
+    }
+    if (mode === 'add' || mode === 'replace' || mode === 'cas')
+      return this.link(slot) ? 'stored' : 'no-memory';
+    const joined = this.join(slot, old, mode);
+    this.abandon(slot);
+    if (joined < 0) return 'no-memory';
+    return this.link(joined) ? 'stored' : 'no-memory';
+  }
+
+  private refusal(old: number, mode: StoreMode, cas: bigint): StoreOutcome | null {
+    if (mode === 'add') return old >= 0 ? 'not-stored' : null;
+    if (old < 0) return mode === 'cas' ? 'not-found' : 'not-stored';
+    const mustMatch = mode === 'cas' || cas !== 0n;
+    return mustMatch && BigInt(this.arena.cas(old)) !== cas ? 'exists' : null;
+  }
+
+  /** A reserved slot with the item `old` and the value in `slot` behind or before its own, or NO_MEMORY. */
+  private join(slot: number, old: number, mode: StoreMode): number {
+    const { arena } = this;
+    const valueBytes = arena.valueBytes(old) + arena.valueBytes(slot);
+    const joined = this.reserve(arena.key(old), 0, arena.keyBytes(old), arena.flags(old), 0, valueBytes);
+    if (joined < 0) return NO_MEMORY;
+    arena.setU32(joined + ITEM.exptime, arena.exptime(old));
+    const [first, second] = mode === 'append' ? [old, slot] : [slot, old];
+    this.copyValue(joined, 0, first);
+    this.copyValue(joined, arena.valueBytes(first), second);
+    return joined;
+  }
+
+  private copyValue(to: number, at: number, from: number): void {
+    const start = this.arena.valueStart(from);
+    const value = this.arena.range(start, start + this.arena.valueBytes(from));
+    this.write(to, at, value, 0, value.length);
+  }
+
+  /** Makes the item in `slot` the key's; false when the table has no room (the slot is given back then). */
+  private link(slot: number): boolean {
+    const { arena } = this;
+    const cas = this.lastCas + 1;
+    arena.setU32(slot + ITEM.casLow, cas >>> 0);
+    arena.setU32(slot + ITEM.casHigh, Math.floor(cas / 2 ** 32));
+    arena.setU32(slot + ITEM.magic, ITEM_MAGIC);
+    const old = this.options.region.link(slot);
+    if (old === -2) {
+      arena.setU32(slot + ITEM.magic, 0);
+      this.abandon(slot);
+      return false;
+    }
+    this.lastCas = cas;
+    this.totalItems++;
+    this.itemBytes += arena.itemBytes(slot);
+    if (arena.exptime(slot) !== 0) this.expiringItems++;
+    if (old >= 0) this.retire(old);
+    return true;
+  }
+
+  /** Takes the item out of the table and frees its slot; does nothing when that has happened already. */
+  remove(slot: number): void {
+    if (this.holdsItem(slot) && this.options.region.unlink(slot)) this.retire(slot);
+  }
+
+  private holdsItem(slot: number): boolean {
+    return this.arena.u32(slot + ITEM.magic) === ITEM_MAGIC;
+  }
+
+  private retire(slot: number): void {
+    this.itemBytes -= this.arena.itemBytes(slot);
+    if (this.arena.exptime(slot) !== 0) this.expiringItems--;
+    this.arena.setU32(slot + ITEM.magic, 0);
+    this.options.slots.retire(slot);
+  }
+
+  /** Gives the item another exptime, as the client gave it. */
+  touch(slot: number, exptime: number): void {
+    const absolute = absoluteExptime(exptime, this.options.clock.seconds());
+    const before = this.arena.exptime(slot);
+    this.expiringItems += Number(absolute !== 0) - Number(before !== 0);
+    this.arena.setU32(slot + ITEM.exptime, absolute);
+  }
+
+  /**
+   * Adds `delta` to the number that the item's value is (subtracts when `decrement`, not below 0; 64 bits, wrapping) and
+   * stores it. As in memcached a number that became shorter is padded with spaces. Null when the value is no number.
+   */
+  add(slot: number, delta: bigint, decrement: boolean): bigint | 'no-memory' | null {
+    const { arena } = this;
+    const before = this.numberIn(slot);
+    if (before === null) return null;
+    const after = decrement ? (delta > before ? 0n : before - delta) : (before + delta) % U64;
+    const digits = after.toString();
+    const valueBytes = Math.max(digits.length, arena.valueBytes(slot));
+    const key = arena.key(slot);
+    const changed = this.reserve(key, 0, key.length, arena.flags(slot), 0, valueBytes);
+    if (changed < 0) return 'no-memory';
+    arena.setU32(changed + ITEM.exptime, arena.exptime(slot));
+    const start = arena.valueStart(changed);
+    const value = arena.range(start, start + valueBytes);
+    value.fill(SPACE, digits.length);
+    value.write(digits, 'latin1');
+    return this.link(changed) ? after : 'no-memory';
+  }
+
+  private numberIn(slot: number): bigint | null {
+    const start = this.arena.valueStart(slot);
+    const end = start + Math.min(this.arena.valueBytes(slot), NUMBER_BYTES_MAX);
+    const match = /^\s*\+?(\d{1,40})(?:\s|$)/.exec(this.arena.range(start, end).toString('latin1'));
+    const value = match ? BigInt(match[1]!) : U64;
+    return value < U64 ? value : null;
+  }
+
+  /** Makes all items of now dead, at once or after a delay as the client gave it. A later call replaces an earlier one. */
+  flush(delay: number): void {
+    const now = this.options.clock.seconds();
+    const due = absoluteExptime(delay, now);
+    this.flushDue = due > now ? due : null;
+    if (this.flushDue === null) this.flushedCas = this.lastCas;
+  }
+
+  /** Carries out a delayed flush that is due. True when it did. */
+  flushIfDue(): boolean {
+    if (this.flushDue === null || this.flushDue > this.options.clock.seconds()) return false;
+    this.flushDue = null;
+    this.flushedCas = this.lastCas;
+    return true;
+  }
+
+  /** The first slot at or behind `offset` that holds a linked item, or -1. */
+  nextItem(offset: number): number {
+    let slot = this.options.slots.nextUsed(offset);
+    while (slot >= 0 && !this.holdsItem(slot)) slot = this.options.slots.nextUsed(slot + 1);
+    return slot;
+  }
+
+  /** Removes the item if it has expired or was flushed; true when it did. */
+  removeIfDead(slot: number): boolean {
+    const dead = this.isDead(slot, this.options.clock.seconds());
+    if (dead) this.remove(slot);
+    return dead;
+  }
+
+  sizeClassOf(slot: number): number {
+    return this.options.slots.classId(slot);
+  }
+}
