@@ -1,16 +1,12 @@
 import type { Writable } from 'node:stream';
 import type { Cluster, LoadReport, Manifest } from '../client/index.js';
-import { VolleyError } from '../src/errors.js';
 import { type GuestMemory, native } from '../src/native.js';
 import { type AcceleratorChoice, chooseAccelerator } from './accelerator.js';
+import { startKernel } from './doorbell.js';
+import { GuestFiller, type StoredKernel } from './guest-filler.js';
 import { type GuestOutcome, GuestRun } from './guest-run.js';
 import { Handoff } from './handoff.js';
-import {
-  type BootableKernel,
-  KERNEL_HEADER_BYTES_MAX,
-  parseKernelHeader,
-  parseRawKernel,
-} from './kernel-image.js';
+import { KERNEL_HEADER_BYTES_MAX, parseKernelHeader, parseRawKernel } from './kernel-image.js';
 import { type LoadTotals, totalOf } from './load-totals.js';
 import {
   type Accelerator,
@@ -23,16 +19,11 @@ import {
   machineArguments,
 } from './machine.js';
 import { MemoryLayout } from './memory-layout.js';
-import { place, placeKernel } from './placement.js';
 import { DEFAULT_QEMU } from './qemu.js';
 import { type BootPoint, type PointTimes, StageClock } from './stage-clock.js';
 import { makeStubKernel, pathOf } from './stub-kernel.js';
 
 const MONITOR_TIMEOUT_MS = 15_000;
-/** Firmware and setup code take some tens of milliseconds, or a second on a slow, busy machine. */
-const FIRMWARE_TIMEOUT_MS = 30_000;
-const DOORBELL_TIMEOUT_MS = 5_000;
-const POLL_MS = 1;
 const LAST_LINES = 20;
 
 export interface BootOptions {
@@ -91,11 +82,6 @@ export interface BootReport {
  */
 export async function boot(options: BootOptions): Promise<BootReport> {
   return new Boot(options).run();
-}
-
-interface StoredKernel {
-  manifest: Manifest;
-  kernel: BootableKernel;
 }
 
 class Boot {
@@ -178,33 +164,16 @@ class Boot {
 
   /** Everything from QEMU's start to the doorbell. */
   async #fillAndStart(run: GuestRun, stored: StoredKernel, memory: GuestMemory): Promise<void> {
-    const { cluster, initrd: initrdName } = this.#options;
-    const { kernel, manifest } = stored;
-    const opening = cluster.open(initrdName, run.signal);
-    opening.catch(() => {});
-    const monitor = await run.openMonitor();
-    const text = await monitor.monitor('info mtree -f', MONITOR_TIMEOUT_MS);
-    const layout = MemoryLayout.parse(text, MEMORY_BACKEND, memory.bytes);
-    await this.#load(manifest, memory, placeKernel(kernel, manifest.imageBytes, layout), run);
-    const initrd = await opening;
-    const placement = place(kernel, manifest.imageBytes, initrd.imageBytes, layout);
-    await this.#load(initrd, memory, placement.initrdOffset, run);
+    const { cluster, initrd } = this.#options;
+    const layoutTold = readLayout(run, memory);
+    const filler = new GuestFiller(cluster, stored, memory, run.signal);
+    const { placement, initrdBytes, loads } = await filler.fill(initrd, layoutTold);
+    this.#loads = loads;
     this.#clock.reach('loaded');
-
+    const layout = await layoutTold;
     const handoff = new Handoff(memory, (address, bytes) => layout.offsetOf(address, bytes));
-    await waitForStub(handoff, run);
-    this.#clock.reach('firmware');
-    const { initrdAddress } = placement;
-    handoff.write({ entry: kernel.entry, initrdAddress, initrdBytes: initrd.imageBytes });
-    run.guestStarted();
-    handoff.ring();
-    this.#clock.reach('doorbell');
-    await waitForStart(handoff, run);
-  }
-
-  async #load(image: Manifest, memory: GuestMemory, offset: number, run: GuestRun): Promise<void> {
-    const target = { destination: memory, destinationOffset: offset, destinationIsZero: true };
-    this.#loads.push(await this.#options.cluster.load(image, { ...target, signal: run.signal }));
+    const order = { entry: stored.kernel.entry, initrdAddress: placement.initrdAddress, initrdBytes };
+    await startKernel(handoff, order, run, this.#clock);
   }
 
   #report(
@@ -235,36 +204,8 @@ class Boot {
   }
 }
 
-/** Waits for the stub's acknowledgement. @throws VolleyError ERR_VOLLEY_GUEST, or what cut the run short */
-async function waitForStub(handoff: Handoff, run: GuestRun): Promise<void> {
-  const deadline = performance.now() + FIRMWARE_TIMEOUT_MS;
-  while (handoff.state() !== 'waiting') {
-    if (performance.now() > deadline) {
-      throw new VolleyError(
-        'ERR_VOLLEY_GUEST',
-        `firmware did not start the stub within ${FIRMWARE_TIMEOUT_MS} ms`,
-      );
-    }
-    await pause(run);
-  }
-}
-
-/** Waits until the stub has taken the order; the kernel may overwrite its word soon after that. */
-async function waitForStart(handoff: Handoff, run: GuestRun): Promise<void> {
-  const deadline = performance.now() + DOORBELL_TIMEOUT_MS;
-  for (let state = handoff.state(); state !== 'started' && state !== 'absent'; state = handoff.state()) {
-    if (state === 'refused') throw new VolleyError('ERR_VOLLEY_GUEST', 'the stub refused the order to start');
-    if (performance.now() > deadline) {
-      throw new VolleyError(
-        'ERR_VOLLEY_GUEST',
-        `the stub did not hear the doorbell within ${DOORBELL_TIMEOUT_MS} ms`,
-      );
-    }
-    await pause(run);
-  }
-}
-
-async function pause(run: GuestRun): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  run.signal.throwIfAborted();
+async function readLayout(run: GuestRun, memory: GuestMemory): Promise<MemoryLayout> {
+  const monitor = await run.openMonitor();
+  const text = await monitor.monitor('info mtree -f', MONITOR_TIMEOUT_MS);
+  return MemoryLayout.parse(text, MEMORY_BACKEND, memory.bytes);
 }
