@@ -97,21 +97,21 @@ bool ReaderThread::TopUp(Path& path) {
     if (broken != ReadStatus::kOk) {
       Fail(chunk, broken);
     } else {
-      Post(path, chunk, 0);
+      Post(path, chunk, 0, ReadStatus::kOk);
     }
     posted = true;
   }
   return posted;
 }
 
-void ReaderThread::Post(Path& path, uint32_t chunk, uint32_t attempts) {
+void ReaderThread::Post(Path& path, uint32_t chunk, uint32_t attempts, ReadStatus lastStatus) {
   const uint32_t length = reader_.ChunkLength(chunk);
   uint8_t* destination = reader_.Destination(chunk);
   reader_.plan_.destination->Populate(static_cast<uint64_t>(destination - reader_.plan_.destination->data()), length);
   const uint8_t* record = reader_.plan_.records.data() + static_cast<size_t>(chunk) * Reader::kRecordBytes;
   uint64_t xxh3;
   std::memcpy(&xxh3, record + 16, sizeof xxh3);
-  path.inFlight[chunk] = {nowNs_, attempts};
+  path.inFlight[chunk] = {nowNs_, attempts, lastStatus};
   path.deadlines.emplace_back(nowNs_, chunk);
   path.endpoint->Post({chunk, length, destination, record, xxh3});
 }
@@ -119,7 +119,7 @@ void ReaderThread::Post(Path& path, uint32_t chunk, uint32_t attempts) {
 void ReaderThread::Complete(Path& path, const Completion& completion) {
   const auto at = path.inFlight.find(completion.id);
   if (at == path.inFlight.end()) return;  // given up before
-  const uint32_t attempts = at->second.attempts;
+  const auto [postedNs, attempts, lastStatus] = at->second;
   path.inFlight.erase(at);
   // Everything older than the oldest read in flight has ended.
   while (!path.deadlines.empty()) {
@@ -143,11 +143,12 @@ void ReaderThread::Complete(Path& path, const Completion& completion) {
     stats[path.index].retries++;
     reader_.progress_->retries.fetch_add(1, std::memory_order_relaxed);
     nowNs_ = NowNs();
-    Post(path, completion.id, attempts + 1);
+    Post(path, completion.id, attempts + 1, status);
     return;
   }
-  Fail(completion.id, status);
   if (EndsPath(status)) path.share->broken = status;
+  // A path that ended while a bad chunk was read again says less than why it had to be.
+  Fail(completion.id, EndsPath(status) && lastStatus != ReadStatus::kOk ? lastStatus : status);
 }
 
 bool ReaderThread::Verify(Path& path, uint32_t chunk) {

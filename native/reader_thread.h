@@ -25,6 +25,7 @@ class ReaderThread {
   struct InFlight {
     uint64_t postedNs;
     uint32_t attempts;
+    ReadStatus lastStatus;  // of the attempt before, kOk at first
   };
 
   struct Path {
@@ -38,7 +39,7 @@ class ReaderThread {
 
   bool Step(Path& path);
   bool TopUp(Path& path);
-  void Post(Path& path, uint32_t chunk, uint32_t attempts);
+  void Post(Path& path, uint32_t chunk, uint32_t attempts, ReadStatus lastStatus);
   void Complete(Path& path, const Completion& completion);
   bool Verify(Path& path, uint32_t chunk);
   void CheckDeadline(Path& path);

@@ -4,13 +4,12 @@
 //
 // uvu exits 0 when a hook throws or when a file forgets .run(); here such a file fails: it must report a total of at least
 // one test, all of them passed, and exit 0.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const FILE_TIMEOUT_MS = 240_000;
+const FILE_TIMEOUT_MS = 120_000;
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = join(root, 'dist', 'test');
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -29,28 +28,41 @@ function environment() {
   };
 }
 
+/** Ends whatever a test file left running in its process group. Returns whether there was anything. */
+function endLeftovers(group) {
+  try {
+    process.kill(-group, 'SIGKILL');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function runFile(file) {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, ['--enable-source-maps', join(folder, file)], {
       cwd: root,
       env: environment(),
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true, // a process group of its own, so that nothing it started can outlive it
     });
     let output = '';
+    let leftovers = false;
     child.stdout.on('data', (bytes) => (output += bytes));
     child.stderr.on('data', (bytes) => (output += bytes));
     const timer = setTimeout(() => {
       output += `\nkilled after ${FILE_TIMEOUT_MS / 1000} s\n`;
       child.kill('SIGKILL');
     }, FILE_TIMEOUT_MS);
+    child.on('exit', () => (leftovers = endLeftovers(child.pid)));
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      resolve({ output, code, signal });
+      resolve({ output, code, signal, leftovers });
     });
   });
 }
 
-function judge({ output, code, signal }) {
+function judge({ output, code, signal, leftovers }) {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: uvu colours its report
   const plain = output.replace(/\x1b\[[0-9;]*m/g, '');
   const read = (label) => Number(new RegExp(`^\\s*${label}:\\s+(\\d+)`, 'm').exec(plain)?.[1] ?? Number.NaN);
@@ -62,12 +74,15 @@ function judge({ output, code, signal }) {
   else if (code !== 0) fault = `exit code ${code}`;
   else if (!(total >= 1)) fault = 'ran no test, or a hook threw';
   else if (passed + skipped !== total) fault = 'a hook threw or tests did not report';
+  else if (leftovers) fault = 'left processes behind';
   const failed = Math.max((total || 0) - (passed || 0) - (skipped || 0), fault ? 1 : 0);
   return { passed: passed || 0, skipped: skipped || 0, failed, fault };
 }
 
 const files = readdirSync(folder)
-  .filter((name) => name.endsWith('.test.js') && (words.length === 0 || words.some((word) => name.includes(word))))
+  .filter(
+    (name) => name.endsWith('.test.js') && (words.length === 0 || words.some((word) => name.includes(word))),
+  )
   .sort();
 const sum = { passed: 0, failed: 0, skipped: 0 };
 if (files.length === 0) sum.failed = 1;
@@ -79,7 +94,10 @@ for (const file of files) {
   const seconds = ((Date.now() - began) / 1000).toFixed(1);
   const name = file.replace('.test.js', '');
   if (verdict.fault) console.log(`${run.output}\nFAILED ${name}: ${verdict.fault}`);
-  else console.log(`ok ${name}: ${verdict.passed} tests, ${seconds} s${verdict.skipped ? `, ${verdict.skipped} skipped` : ''}`);
+  else
+    console.log(
+      `ok ${name}: ${verdict.passed} tests, ${seconds} s${verdict.skipped ? `, ${verdict.skipped} skipped` : ''}`,
+    );
 }
 console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped ? `, ${sum.skipped} skipped` : ''}`);
 process.exit(sum.failed === 0 ? 0 : 1);

@@ -223,16 +223,16 @@ bool TcpEndpoint::BeginValue(std::string_view line) {
   std::string_view text = line;
   TakePrefix(&text, "VALUE ");
   // Keys are answered in the order asked; those passed over are not there.
-  while (batches_.front() > 0 && !text.starts_with(key_.For(asked_.front().digest))) {
-    CompleteFront(ReadStatus::kMissing);
-  }
+  size_t passed = 0;
+  while (passed < batches_.front() && !text.starts_with(key_.For(asked_[passed].digest))) passed++;
   uint32_t flags = 0;
   uint32_t length = 0;
-  if (batches_.front() == 0 || !TakePrefix(&text, key_.For(asked_.front().digest)) || !TakePrefix(&text, " ") ||
+  if (passed == batches_.front() || !TakePrefix(&text, key_.For(asked_[passed].digest)) || !TakePrefix(&text, " ") ||
       !TakeNumber(&text, &flags) || !TakePrefix(&text, " ") || !TakeNumber(&text, &length) || !text.empty()) {
     Break(ReadStatus::kProtocol, "the node answered: " + std::string(line.substr(0, 100)));
     return false;
   }
+  for (; passed > 0; passed--) CompleteFront(ReadStatus::kMissing);
   const uint32_t wanted = asked_.front().length;
   if (length != wanted) {
     // There is no place to put such a value, and skipping what a liar announces could take for ever.
