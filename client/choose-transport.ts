@@ -27,7 +27,7 @@ export async function chooseTransport(
   if (wanted === 'tcp') return { transport: 'tcp', reason: 'tcp was asked for', region: null };
   const local = await openLocal(volley, timeoutMs);
   if (typeof local !== 'string') {
-    return { transport: 'local', reason: 'same host, the node’s memory is mapped', region: local };
+    return { transport: 'local', reason: "same host, the node's memory is mapped", region: local };
   }
   if (wanted === 'local') {
     const help = 'take --transport auto, or start a Volley node on this host';
@@ -41,12 +41,12 @@ async function openLocal(volley: VolleyStats | null, timeoutMs: number): Promise
   if (!volley) return 'a stock memcached has no region to read from';
   if (!volley.localPath) return 'the node does not hand out its region';
   if (volley.bootId !== bootId()) return 'the node is on another host';
-  if (!existsSync(volley.localPath)) return `the node’s socket ${volley.localPath} does not exist here`;
+  if (!existsSync(volley.localPath)) return `the node's socket ${volley.localPath} does not exist here`;
   try {
     const region = await native().openLocalRegion(volley.localPath, timeoutMs);
     if (region.info.epoch === volley.epoch) return region;
     region.close();
-    return 'the region handed out is not the node’s current one';
+    return "the region handed out is not the node's current one";
   } catch (error) {
     if (!isVolleyError(error)) throw error;
     return error.message;

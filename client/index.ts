@@ -7,6 +7,7 @@ export type { ImageInfo } from './catalog.js';
 export type { WantedTransport } from './choose-transport.js';
 export { Cluster, type ConnectOptions, type ConnectStages } from './cluster.js';
 export type { ClusterNode, NodeTransport } from './cluster-node.js';
+export { type DeadNode, inspectNodes, type LiveNode } from './inspect.js';
 export type { LoadOptions } from './load/load-run.js';
 export type { LoadProgress, LoadReport, NodeLoadReport } from './load/report.js';
 export { ORPHAN_AGE_DEFAULT_S, type OrphansReport } from './orphans.js';

@@ -1,4 +1,5 @@
 import { VolleyError } from '../src/errors.js';
+import { systemWords } from '../src/system-error.js';
 
 const WORDS: Record<string, string> = {
   ECONNREFUSED: 'the connection was refused; is the node running there?',
@@ -13,7 +14,7 @@ const WORDS: Record<string, string> = {
 /** A node that cannot be reached, or that went away. */
 export function nodeDown(node: string, cause: unknown): VolleyError {
   const code = (cause as NodeJS.ErrnoException)?.code ?? '';
-  const words = WORDS[code] ?? (cause instanceof Error ? cause.message : String(cause));
+  const words = WORDS[code] ?? systemWords(cause);
   return new VolleyError('ERR_VOLLEY_NODE_DOWN', `node ${node} is down: ${words}`, { cause });
 }
 

@@ -18,7 +18,7 @@ const SOCKET_PATH_MAX = 107;
 export function parseVolleyStats(all: Record<string, string> | null): VolleyStats | null {
   if (!all || !/^\d{1,9}$/.test(all.layout_version ?? '') || !/^[0-9a-f]{16}$/.test(all.epoch ?? ''))
     return null;
-  const path = all.local ?? '';
+  const path = all.local_path ?? '';
   const usable = path.startsWith('/') && Buffer.byteLength(path) <= SOCKET_PATH_MAX;
   return {
     layoutVersion: Number(all.layout_version),

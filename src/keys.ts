@@ -65,6 +65,6 @@ export function checkName(name: string): void {
 /** A text in double quotes that is safe to show on a terminal: control characters escaped, length bounded. */
 export function quote(text: string): string {
   const cut = text.length > 80 ? `${text.slice(0, 77)}…` : text;
-  const escape = (char: string) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
-  return `"${cut.replace(/[\u0000-\u001f\u007f-\u009f]/g, escape)}"`;
+  const escaped = (char: string) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  return `"${cut.replace(/[\u0000-\u001f\u007f-\u009f]/g, escaped)}"`;
 }

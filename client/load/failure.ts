@@ -16,7 +16,7 @@ const WORDS: Record<FailureReason, { code: VolleyErrorCode; words: string; help:
   },
   bounds: {
     code: 'ERR_VOLLEY_CHUNK',
-    words: 'is said to lie outside the node’s region',
+    words: "is said to lie outside the node's region",
     help: 'restart the node and upload the image again',
   },
   timeout: {

@@ -1,14 +1,16 @@
 import { readSync } from 'node:fs';
 import { contentDigest, DIGEST_BYTES, xxh3 } from '../../src/digest.js';
 import { CHUNK_BYTES_MAX, RECORD_BYTES } from '../../src/manifest.js';
+import { systemWords } from '../../src/system-error.js';
 import { PIECE_BYTES } from './piece.js';
 
 const ZEROS = Buffer.alloc(CHUNK_BYTES_MAX);
 
-/** One piece's work for whoever hashes; in a message to a worker, the buffer is transferred. */
+/** One piece's work for whoever hashes. */
 export interface HashJob {
   id: number;
-  buffer: ArrayBuffer;
+  /** The piece's memory: data, and room for the records behind PIECE_BYTES. */
+  buffer: SharedArrayBuffer;
   length: number;
   chunkBytes: number;
   /** Descriptor to read the data from at `position`, or -1 when the buffer holds it. */
@@ -16,10 +18,9 @@ export interface HashJob {
   position: number;
 }
 
-/** The answer to a HashJob; the buffer comes back with the records filled in. */
+/** The answer to a HashJob, when the records are written. */
 export interface HashResult {
   id: number;
-  buffer: ArrayBuffer;
   /** Why the data could not be read, or null. */
   fault: string | null;
 }
@@ -57,6 +58,6 @@ function readAll(fd: number, data: Buffer, position: number): string | null {
     }
     return null;
   } catch (error) {
-    return (error as Error).message;
+    return systemWords(error);
   }
 }

@@ -75,7 +75,6 @@ export class HashPool {
     const piece = this.#atWork.get(result.id)!;
     this.#atWork.delete(result.id);
     worker.jobs--;
-    piece.buffer = result.buffer;
     if (!this.#closed) this.#onHashed(piece, result.fault);
   }
 
@@ -101,7 +100,7 @@ export class HashPool {
     const id = this.#nextId++;
     this.#atWork.set(id, piece);
     worker.jobs++;
-    worker.thread.postMessage({ id, ...jobOf(piece) }, [piece.buffer]);
+    worker.thread.postMessage({ id, ...jobOf(piece) });
   }
 }
 

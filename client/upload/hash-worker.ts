@@ -3,7 +3,7 @@ import { type HashJob, type HashResult, runHashJob } from './hash-job.js';
 
 /** A hashing thread of an upload: takes HashJobs, answers HashResults. */
 parentPort!.on('message', (job: HashJob) => {
-  const result: HashResult = { id: job.id, buffer: job.buffer, fault: runHashJob(job) };
-  parentPort!.postMessage(result, [job.buffer]);
+  const result: HashResult = { id: job.id, fault: runHashJob(job) };
+  parentPort!.postMessage(result);
 });
 parentPort!.postMessage('ready');

@@ -6,12 +6,14 @@ export const PIECE_BYTES = 1024 * 1024;
 const BUFFER_BYTES = PIECE_BYTES + (PIECE_BYTES / CHUNK_BYTES_MIN) * RECORD_BYTES;
 
 /**
- * A part of an image on its way to the nodes: up to PIECE_BYTES of data and behind them, in the same buffer, the
- * records of its chunks. The buffer is handed to a hashing thread and back by transfer, so that only one thread can
- * touch it at a time, and goes round: it is filled anew once nobody uses the piece any more.
+ * A part of an image on its way to the nodes: up to PIECE_BYTES of data and behind them, in the same memory, the
+ * records of its chunks. The memory is shared with the hashing threads. Who may touch it goes with the piece: first
+ * the source, then one hashing thread, then the lanes, for as long as they hold it; when nobody does any more, it is
+ * filled anew.
  */
 export class Piece {
-  buffer = new ArrayBuffer(BUFFER_BYTES);
+  readonly buffer = new SharedArrayBuffer(BUFFER_BYTES);
+  readonly #bytes = Buffer.from(this.buffer);
   /** Index in the image of the first chunk. */
   firstChunk = 0;
   length = 0;
@@ -28,17 +30,17 @@ export class Piece {
   }
 
   get data(): Buffer {
-    return Buffer.from(this.buffer, 0, this.length);
+    return this.#bytes.subarray(0, this.length);
   }
 
   get records(): Buffer {
-    return Buffer.from(this.buffer, PIECE_BYTES, this.chunkCount * RECORD_BYTES);
+    return this.#bytes.subarray(PIECE_BYTES, PIECE_BYTES + this.chunkCount * RECORD_BYTES);
   }
 
   /** The bytes of the piece's chunk `index`, without copying. */
   chunk(index: number): Buffer {
-    const length = chunkLength(index, this.length, this.chunkBytes);
-    return Buffer.from(this.buffer, index * this.chunkBytes, length);
+    const start = index * this.chunkBytes;
+    return this.#bytes.subarray(start, start + chunkLength(index, this.length, this.chunkBytes));
   }
 
   hold(): void {

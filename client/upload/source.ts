@@ -3,6 +3,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { VolleyError } from '../../src/errors.js';
 import { quote } from '../../src/keys.js';
+import { systemWords } from '../../src/system-error.js';
 import { BufferSource } from './buffer-source.js';
 import { FileSource } from './file-source.js';
 import type { Piece } from './piece.js';
@@ -46,7 +47,7 @@ async function openFile(path: string): Promise<PieceSource> {
     return new FileSource(file, quote(path), await file.stat());
   } catch (cause) {
     await file?.close();
-    throw fileError(quote(path), (cause as Error).message, cause);
+    throw fileError(quote(path), systemWords(cause), cause);
   }
 }
 

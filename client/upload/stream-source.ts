@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { isVolleyError, VolleyError } from '../../src/errors.js';
+import { systemWords } from '../../src/system-error.js';
 import { PIECE_BYTES, type Piece } from './piece.js';
 import { fileError, type PieceSource } from './source.js';
 
@@ -51,7 +52,7 @@ export class StreamSource implements PieceSource {
   async #more(): Promise<boolean> {
     while (this.#left.length === 0) {
       const { value, done } = await this.#parts.next().catch((error: Error) => {
-        throw isVolleyError(error) ? error : fileError(this.label, error.message, error);
+        throw isVolleyError(error) ? error : fileError(this.label, systemWords(error), error);
       });
       if (done) return false;
       if (!(value instanceof Uint8Array)) {

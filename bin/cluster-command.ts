@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import type { Cluster, WantedTransport } from '../client/index.js';
+import { chooseNodes } from '../src/config.js';
+import { withSignals } from './signals.js';
+import { parseMilliseconds } from './values.js';
+
+/** Options of every command that talks to storage nodes. */
+export interface ClusterFlags {
+  nodes?: string;
+  timeout: number;
+  json?: boolean;
+}
+
+/** Adds --nodes, --timeout and --json to a command. */
+export function addClusterOptions(command: Command): Command {
+  return command
+    .option('--nodes <list>', 'storage nodes, host:port separated by commas')
+    .option(
+      '--timeout <ms>',
+      'milliseconds that a node may let pass without an answer',
+      parseMilliseconds,
+      5000,
+    )
+    .option('--json', 'print one JSON document');
+}
+
+/**
+ * Connects to the cluster that the flags name, does the work and closes. SIGINT and SIGTERM fire the signal that the
+ * work gets.
+ */
+export async function withCluster(
+  flags: ClusterFlags,
+  transport: WantedTransport,
+  work: (cluster: Cluster, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const { Cluster } = await import('../client/index.js');
+  const { nodes } = chooseNodes(flags.nodes);
+  await withSignals(async (signal) => {
+    const cluster = await Cluster.connect({ nodes, transport, timeoutMs: flags.timeout, signal });
+    try {
+      await work(cluster, signal);
+    } finally {
+      await cluster.close();
+    }
+  });
+}

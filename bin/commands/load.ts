@@ -1,0 +1,132 @@
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { Cluster, GuestMemory, LoadReport, Manifest } from '../../client/index.js';
+import { VolleyError } from '../../src/errors.js';
+import { quote } from '../../src/keys.js';
+import { native } from '../../src/native.js';
+import { formatBytes, formatMs } from '../../src/units.js';
+import { addClusterOptions, type ClusterFlags, withCluster } from '../cluster-command.js';
+import { printJson, printLines, startProgress } from '../output.js';
+import { OutputFile } from '../output-file.js';
+
+interface LoadFlags extends ClusterFlags {
+  out: string;
+  transport: 'auto' | 'local' | 'tcp';
+}
+
+const EXAMPLES = `
+Examples:
+  volley load disk.img --out copy.img
+  volley load snapshot --out - | zstd > snapshot.zst     nothing is written before all of it is verified
+
+A load that fails leaves no file, and leaves a file that was there before as it was.`;
+
+/** `volley load`: reads an image into a file or to stdout. */
+export function register(program: Command): void {
+  const command = program
+    .command('load')
+    .description('read an image into a file')
+    .argument('<name>', "the image's name")
+    .requiredOption('--out <file>', 'the file to write; - is stdout')
+    .addOption(
+      new Option('--transport <how>', 'how to read chunks').choices(['auto', 'local', 'tcp']).default('auto'),
+    )
+    .addHelpText('after', EXAMPLES);
+  addClusterOptions(command).action((name: string, flags: LoadFlags) => run(name, flags));
+}
+
+async function run(name: string, flags: LoadFlags): Promise<void> {
+  if (flags.out === '-' && flags.json) {
+    throw new VolleyError('ERR_VOLLEY_USAGE', '--json and --out - both want stdout; give --out a file');
+  }
+  await withCluster(flags, flags.transport, async (cluster, signal) => {
+    const startMs = performance.now();
+    const image = await cluster.open(name, signal);
+    const manifestMs = performance.now() - startMs;
+    const load = (memory: GuestMemory | null) => loadInto(cluster, image, memory, flags, signal);
+    const report =
+      flags.out === '-' ? await toStdout(image, load, signal) : await toFile(image, load, flags.out);
+    const { connectMs, tablesMs } = cluster.stages;
+    const told = { ...report, id: image.id, stages: { connectMs, tablesMs, manifestMs, ...report.stages } };
+    if (flags.json) printJson({ ...told, out: flags.out });
+    else if (flags.out !== '-') printReport(told, flags.out);
+  });
+}
+
+type Load = (memory: GuestMemory | null) => Promise<LoadReport>;
+
+async function loadInto(
+  cluster: Cluster,
+  image: Manifest,
+  memory: GuestMemory | null,
+  flags: LoadFlags,
+  signal: AbortSignal,
+): Promise<LoadReport> {
+  const progress = startProgress('load', flags.json === true);
+  // An image of no bytes needs no memory, but a load has to be given some.
+  const destination = memory ?? native().GuestMemory.create(1);
+  try {
+    return await cluster.load(image, {
+      destination,
+      destinationIsZero: true,
+      readTimeoutMs: flags.timeout,
+      signal,
+      onProgress: ({ bytes, totalBytes }) => progress.update(bytes, totalBytes),
+    });
+  } finally {
+    progress.stop();
+    if (!memory) destination.close();
+  }
+}
+
+async function toFile(image: Manifest, load: Load, path: string): Promise<LoadReport> {
+  const output = await OutputFile.create(path, image.imageBytes);
+  let report: LoadReport;
+  try {
+    report = await load(output.memory);
+  } catch (error) {
+    await output.discard();
+    throw error;
+  }
+  await output.commit();
+  return report;
+}
+
+async function toStdout(image: Manifest, load: Load, signal: AbortSignal): Promise<LoadReport> {
+  if (image.imageBytes === 0) return load(null);
+  const memory = native().GuestMemory.create(image.imageBytes);
+  try {
+    const report = await load(memory);
+    const bytes = createReadStream('', {
+      fd: memory.fd,
+      start: 0,
+      end: image.imageBytes - 1,
+      autoClose: false,
+    });
+    await pipeline(bytes, process.stdout, { signal });
+    return report;
+  } finally {
+    memory.close();
+  }
+}
+
+function printReport(report: LoadReport & { stages: Record<string, number> }, out: string): void {
+  const { name, bytes, chunks, seconds, gbPerSecond, nodes, stages, retries, checksumFailures } = report;
+  const zeros = `${report.zeroChunks} zeros, ${report.sharedChunks} shared`;
+  const speed = `${seconds.toFixed(2)} s, ${gbPerSecond.toFixed(2)} GB/s`;
+  const times = Object.entries(stages).map(([stage, ms]) => `${stage.replace(/Ms$/, '')} ${formatMs(ms)}`);
+  const trouble = retries + checksumFailures > 0;
+  printLines(
+    `loaded ${quote(name)} into ${out}: ${formatBytes(bytes)}, ${chunks} chunks (${zeros}) in ${speed}`,
+    `  ${times.join(', ')}`,
+    ...nodes.map((node) => {
+      const fallback = node.fallbackChunks > 0 ? `, ${node.fallbackChunks} of them over tcp` : '';
+      return `  ${node.name}: ${node.chunks} chunks${fallback}, ${node.transport} (${node.transportReason})`;
+    }),
+    ...(trouble
+      ? [`  ${retries} reads were repeated, ${checksumFailures} chunks failed their checksum first`]
+      : []),
+  );
+}

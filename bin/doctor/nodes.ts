@@ -1,0 +1,21 @@
+import type { DeadNode, LiveNode } from '../../client/index.js';
+import { inspectNodes } from '../../client/index.js';
+import { chooseNodes } from '../../src/config.js';
+import { type Check, good, limited, missing } from './check.js';
+
+/** One check per storage node of the list in use. Nobody has to run the default node. */
+export async function checkNodes(option: string | undefined, timeoutMs: number): Promise<Check[]> {
+  const { nodes, origin } = chooseNodes(option);
+  const found = await inspectNodes(nodes, timeoutMs);
+  return found.map((node) => (node.error === null ? liveCheck(node) : deadCheck(node, origin === 'default')));
+}
+
+function liveCheck({ name, kind, version, transport, transportReason }: LiveNode): Check {
+  return good(`node ${name}`, `${kind} ${version}, read by ${transport} (${transportReason})`);
+}
+
+function deadCheck({ name, error }: DeadNode, isDefault: boolean): Check {
+  if (isDefault)
+    return limited(`node ${name}`, 'no node is configured, and none runs here', 'volley node -m 1G');
+  return missing(`node ${name}`, error.message, 'start it: volley node, or memcached -I 2m');
+}

@@ -1,0 +1,59 @@
+import cliProgress from 'cli-progress';
+import Table from 'cli-table3';
+import { formatBytes } from '../src/units.js';
+
+/** Prints the command's one JSON document. */
+export function printJson(document: object): void {
+  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+}
+
+/** Prints lines for a person. */
+export function printLines(...lines: string[]): void {
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** A table for a person, without colours and with few lines. */
+export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const table = new Table({
+    head: [...head],
+    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
+    chars: {
+      ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '' },
+      ...{ 'bottom-left': '', 'bottom-right': '', left: '', 'left-mid': '', mid: '', 'mid-mid': '' },
+      ...{ right: '', 'right-mid': '', middle: '' },
+    },
+  });
+  table.push(...rows.map((row) => [...row]));
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+/** Shows how far a transfer is. */
+export interface Progress {
+  update(bytes: number, totalBytes: number | null): void;
+  stop(): void;
+}
+
+/** A progress bar on stderr; nothing when stderr is no terminal or `quiet` is set. */
+export function startProgress(label: string, quiet: boolean): Progress {
+  if (quiet || !process.stderr.isTTY) return { update() {}, stop() {} };
+  const bar = new cliProgress.SingleBar({
+    format: `${label} {bar} {percentage} % {size} of {total_size}`,
+    stream: process.stderr,
+    hideCursor: true,
+    clearOnComplete: true,
+    gracefulExit: false,
+  });
+  bar.start(1, 0, { size: formatBytes(0), total_size: '?' });
+  return {
+    update(bytes, totalBytes) {
+      if (totalBytes !== null) bar.setTotal(Math.max(1, totalBytes));
+      const total = totalBytes === null ? '?' : formatBytes(totalBytes);
+      bar.update(totalBytes === null ? 0 : bytes, { size: formatBytes(bytes), total_size: total });
+    },
+    stop: () => bar.stop(),
+  };
+}

@@ -1,0 +1,77 @@
+import { isVolleyError, type VolleyErrorCode } from '../src/errors.js';
+import { type NodeName, parseNodeList } from '../src/node-name.js';
+import { chooseTransport } from './choose-transport.js';
+import type { NodeTransport } from './cluster-node.js';
+import { probeNode } from './connect-node.js';
+import { mapLimited } from './deadline.js';
+
+const PARALLEL = 64;
+
+/** What can be told of a node that answers. */
+export interface LiveNode {
+  name: string;
+  address: string;
+  kind: 'volley' | 'memcached';
+  version: string;
+  uptimeSeconds: number;
+  items: number;
+  /** Bytes of the items stored, and the most that the node takes. */
+  bytes: number;
+  limitBytes: number;
+  getHits: number;
+  getMisses: number;
+  connections: number;
+  /** How this host would read chunks from it, and why so. */
+  transport: NodeTransport;
+  transportReason: string;
+  /** 16 hex digits, another at each start; null for a stock memcached. */
+  epoch: string | null;
+  error: null;
+}
+
+/** A node that does not answer. */
+export interface DeadNode {
+  name: string;
+  error: { code: VolleyErrorCode; message: string };
+}
+
+/** Asks all nodes of a list who they are; one that is down does not keep the others from being told of. */
+export async function inspectNodes(
+  nodes: readonly string[],
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<(LiveNode | DeadNode)[]> {
+  return mapLimited(parseNodeList(nodes), PARALLEL, async (node) => {
+    try {
+      return await inspect(node, timeoutMs, signal);
+    } catch (error) {
+      if (!isVolleyError(error) || error.code === 'ERR_VOLLEY_ABORTED') throw error;
+      return { name: node.name, error: { code: error.code, message: error.message } };
+    }
+  });
+}
+
+async function inspect(node: NodeName, timeoutMs: number, signal?: AbortSignal): Promise<LiveNode> {
+  const { address, control, version, stats, volley } = await probeNode(node, timeoutMs, signal);
+  control.close();
+  const { transport, reason, region } = await chooseTransport(node.name, 'auto', volley, timeoutMs);
+  region?.close();
+  const number = (field: string) => Number(stats[field] ?? 0);
+  return {
+    name: node.name,
+    address: `${address}:${node.port}`,
+    kind: volley ? 'volley' : 'memcached',
+    version,
+    uptimeSeconds: number('uptime'),
+    items: number('curr_items'),
+    bytes: number('bytes'),
+    limitBytes: number('limit_maxbytes'),
+    getHits: number('get_hits'),
+    getMisses: number('get_misses'),
+    connections: number('curr_connections'),
+    transport,
+    transportReason: reason,
+    epoch: volley ? (volley.all.epoch ?? null) : null,
+    error: null,
+  };
+}
