@@ -73,8 +73,8 @@ export class Connection {
     const stopped = this.parser!.feed(bytes, 0, bytes.length);
     this.leftover = stopped < bytes.length ? bytes.subarray(stopped) : NOTHING;
     this.output.flush();
-    if (this.session!.ended) return this.close();
-    if (this.session!.paused) this.pauseReading();
+    if (this.session!.ended) this.close();
+    else if (this.session!.paused) this.pauseReading();
     else if (this.draining) this.closeIfIdle();
   }
 

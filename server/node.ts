@@ -15,6 +15,7 @@ import { Slots } from './slots.js';
 import { Stats } from './stats.js';
 import { Store } from './store.js';
 import { Sweeper } from './sweeper.js';
+import { Waiters } from './waiters.js';
 
 const MIB = 1024 * 1024;
 const PAGE_BYTES = 1_054_720;
@@ -74,7 +75,7 @@ export class StorageNode {
 
   private assemble(flights: Flights): ConnectionContext {
     const { options, region, slots } = this;
-    const { itemSizeMax, idleTimeoutMs, stallTimeoutMs } = options;
+    const { itemSizeMax, idleTimeoutMs, stallTimeoutMs, quarantineMs } = options;
     const clock = systemClock;
     const counters = new Counters();
     const store = new Store({ region, slots, itemSizeMax, clock });
@@ -87,15 +88,18 @@ export class StorageNode {
       region: region.info,
       clock,
     });
-    const sweeper = new Sweeper(store);
+    const sweeper = new Sweeper(store, clock);
     return {
       store,
+      slots,
       stats,
       counters,
       sweeper,
+      waiters: new Waiters(slots),
       version: VERSION,
       flights,
       clock,
+      quarantineMs,
       idleTimeoutMs,
       stallTimeoutMs,
     };
@@ -210,6 +214,7 @@ export class StorageNode {
     for (const connection of this.connections) connection.destroy();
     this.rejections.destroy();
     await closed;
+    this.context.waiters.stop();
     this.region.close();
   }
 

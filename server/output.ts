@@ -68,10 +68,15 @@ export class Output {
 
   /** Bytes of the arena, which must stay as they are until the flight has ended. */
   arena(bytes: Buffer): void {
-    if (bytes.length <= COPY_BYTES_MAX) return this.copy(bytes);
+    if (bytes.length <= COPY_BYTES_MAX) {
+      this.copy(bytes);
+      return;
+    }
     this.endScratch();
-    this.piece(bytes);
+    this.pendingBytes += bytes.length;
+    this.gatheredBytes += bytes.length;
     this.hasArenaPiece = true;
+    this.pass(bytes);
   }
 
   /** Hands what was gathered to the socket. */
@@ -130,12 +135,6 @@ export class Output {
     if (this.scratchEnd === this.scratchStart) return;
     const bytes = this.scratch.subarray(this.scratchStart, this.scratchEnd);
     this.scratchStart = this.scratchEnd;
-    this.pass(bytes);
-  }
-
-  private piece(bytes: Buffer): void {
-    this.pendingBytes += bytes.length;
-    this.gatheredBytes += bytes.length;
     this.pass(bytes);
   }
 

@@ -1,5 +1,5 @@
-import type { Counters } from './counters.js';
 import { Dump } from './dump.js';
+import { IncomingValue, type StoreContext } from './incoming-value.js';
 import type { Output } from './output.js';
 import type {
   ArithmeticRequest,
@@ -14,22 +14,16 @@ import type {
   TouchRequest,
   VerbosityRequest,
 } from './protocol/commands.js';
-import type { Replies } from './protocol/replies.js';
+import type { Outcome, Replies } from './protocol/replies.js';
 import { SEGMENT_KEYS_MAX } from './protocol/text-parser.js';
 import type { Stats } from './stats.js';
-import { type Store, type StoreOutcome, TOO_LARGE } from './store.js';
-import type { Sweeper } from './sweeper.js';
 
 /** Output beyond which a session takes no further command until some of it has gone. */
 const PENDING_BYTES_MAX = 4 * 1024 * 1024;
-const NO_SLOT = -1;
 
 /** What all sessions of a node share. */
-export interface SessionContext {
-  store: Store;
+export interface SessionContext extends StoreContext {
   stats: Stats;
-  counters: Counters;
-  sweeper: Sweeper;
   version: string;
 }
 
@@ -40,22 +34,23 @@ const FATAL: ReadonlySet<Refusal> = new Set<Refusal>(['arguments', 'length', 'li
 export class Session implements CommandHandler {
   /** Set when the connection is to be closed behind the output so far. */
   ended = false;
+  private readonly value: IncomingValue;
   private activeDump: Dump | null = null;
-  /** The slot that a value is being received into, and how much of it is there. */
-  private slot = NO_SLOT;
-  private received = 0;
   private readonly found = new Float64Array(SEGMENT_KEYS_MAX);
 
-  /** @param onDumped called when a dump has ended and the session can take commands again */
+  /** @param onReady called when the session was paused and may not be so any more */
   constructor(
     private readonly context: SessionContext,
     private readonly output: Output,
     private readonly replies: Replies,
-    private readonly onDumped: () => void,
-  ) {}
+    private readonly onReady: () => void,
+  ) {
+    this.value = new IncomingValue(context, replies, onReady);
+  }
 
   get paused(): boolean {
-    return this.ended || this.activeDump !== null || this.output.pendingBytes > PENDING_BYTES_MAX;
+    const isBusy = this.ended || this.activeDump !== null || this.value.isWaiting;
+    return isBusy || this.output.pendingBytes > PENDING_BYTES_MAX;
   }
 
   /** To be called when output has gone. */
@@ -66,7 +61,7 @@ export class Session implements CommandHandler {
   /** To be called when the connection is gone. */
   close(): void {
     this.activeDump?.stop();
-    this.dropValue();
+    this.value.drop();
   }
 
   get(request: GetRequest): void {
@@ -102,127 +97,88 @@ export class Session implements CommandHandler {
   }
 
   storeBegin(request: StoreRequest): void {
-    const { store, counters } = this.context;
-    const { bytes, keyStart, keyEnd, flags, exptime, valueBytes } = request;
-    counters.cmdSet++;
-    this.received = 0;
-    const slot = store.reserve(bytes, keyStart, keyEnd, flags, exptime, valueBytes);
-    if (slot >= 0) {
-      this.slot = slot;
-      return;
-    }
-    this.slot = NO_SLOT;
-    const tooLarge = slot === TOO_LARGE;
-    if (request.mode === 'set') this.removeKey(bytes, keyStart, keyEnd);
-    this.storeFailed(request, tooLarge ? 'too-large' : 'no-memory');
+    this.value.begin(request);
   }
 
   storeBytes(bytes: Uint8Array, start: number, end: number): void {
-    if (this.slot === NO_SLOT) return;
-    this.context.store.write(this.slot, this.received, bytes, start, end);
-    this.received += end - start;
+    this.value.add(bytes, start, end);
   }
 
   storeEnd(request: StoreRequest, intact: boolean): void {
-    if (this.slot === NO_SLOT) return;
-    if (!intact) {
-      this.dropValue();
-      this.replies.outcome(request, 'bad-chunk', 0);
-      return;
-    }
-    const { store, counters } = this.context;
-    const outcome = store.commit(this.slot, request.mode, request.cas);
-    this.slot = NO_SLOT;
-    if (request.mode === 'cas') {
-      if (outcome === 'stored') counters.casHits++;
-      else if (outcome === 'exists') counters.casBadval++;
-      else if (outcome === 'not-found') counters.casMisses++;
-    }
-    if (outcome === 'no-memory') this.storeFailed(request, outcome);
-    else this.replies.outcome(request, outcome, outcome === 'stored' ? store.lastCas : 0);
+    this.value.end(request, intact);
   }
 
-  private storeFailed(request: Request, outcome: 'too-large' | 'no-memory'): void {
-    const { counters } = this.context;
-    if (outcome === 'too-large') counters.storeTooLarge++;
-    else counters.storeNoMemory++;
-    this.replies.outcome(request, outcome, 0);
+  private find(request: KeyRequest): number {
+    return this.context.store.findOne(request.bytes, request.keyStart, request.keyEnd);
   }
 
-  private dropValue(): void {
-    if (this.slot !== NO_SLOT) this.context.store.abandon(this.slot);
-    this.slot = NO_SLOT;
-  }
-
-  private removeKey(bytes: Uint8Array, start: number, end: number): void {
-    const { store } = this.context;
-    const slot = store.findOne(bytes, start, end);
-    if (slot >= 0) store.remove(slot);
+  /** Whether the item in `slot` has another cas unique than the request asks for. */
+  private hasChanged(request: KeyRequest, slot: number): boolean {
+    return request.cas !== 0n && request.cas !== BigInt(this.context.store.arena.cas(slot));
   }
 
   delete(request: KeyRequest): void {
+    const slot = this.find(request);
+    this.replies.outcome(request, this.deleteAt(request, slot), 0);
+  }
+
+  private deleteAt(request: KeyRequest, slot: number): Outcome {
     const { store, counters } = this.context;
-    const slot = store.findOne(request.bytes, request.keyStart, request.keyEnd);
     if (slot < 0) {
       counters.deleteMisses++;
-      return this.replies.outcome(request, 'not-found', 0);
+      return 'not-found';
     }
-    if (request.cas !== 0n && request.cas !== BigInt(store.arena.cas(slot))) {
-      return this.replies.outcome(request, 'exists', 0);
-    }
+    if (this.hasChanged(request, slot)) return 'exists';
     counters.deleteHits++;
     store.remove(slot);
-    this.replies.outcome(request, 'deleted', 0);
+    return 'deleted';
   }
 
   arithmetic(request: ArithmeticRequest): void {
+    const slot = this.find(request);
+    const result = slot < 0 ? this.begin(request) : this.add(request, slot);
+    if (typeof result === 'bigint') this.replies.number(request, result, this.context.store.lastCas);
+    else this.replies.outcome(request, result, 0);
+  }
+
+  private add(request: ArithmeticRequest, slot: number): bigint | Outcome {
     const { store, counters } = this.context;
-    const { bytes, keyStart, keyEnd, delta, decrement, cas } = request;
-    const slot = store.findOne(bytes, keyStart, keyEnd);
-    if (slot < 0) return this.arithmeticMissed(request);
-    if (cas !== 0n && cas !== BigInt(store.arena.cas(slot)))
-      return this.replies.outcome(request, 'exists', 0);
-    const sum = store.add(slot, delta, decrement);
-    if (sum === null) return this.replies.outcome(request, 'not-numeric', 0);
-    if (sum === 'no-memory') return this.storeFailed(request, sum);
-    if (decrement) counters.decrHits++;
+    if (this.hasChanged(request, slot)) return 'exists';
+    const result = store.add(slot, request.delta, request.decrement);
+    if (result === 'no-memory') counters.storeNoMemory++;
+    else if (request.decrement) counters.decrHits++;
     else counters.incrHits++;
-    this.replies.number(request, sum, store.lastCas);
+    return result;
   }
 
-  private arithmeticMissed(request: ArithmeticRequest): void {
+  /** Stores the initial value of a number that is not there, if the request has one. */
+  private begin(request: ArithmeticRequest): bigint | Outcome {
     const { store, counters } = this.context;
-    const { bytes, keyStart, keyEnd, initial, exptime } = request;
+    const { bytes, keyStart, keyEnd, initial, exptime, decrement } = request;
     if (initial === null) {
-      if (request.decrement) counters.decrMisses++;
+      if (decrement) counters.decrMisses++;
       else counters.incrMisses++;
-      return this.replies.outcome(request, 'not-found', 0);
+      return 'not-found';
     }
-    const outcome = this.storeText(bytes, keyStart, keyEnd, exptime, initial.toString());
-    if (outcome !== 'stored') return this.storeFailed(request, 'no-memory');
-    this.replies.number(request, initial, store.lastCas);
-  }
-
-  private storeText(
-    key: Uint8Array,
-    start: number,
-    end: number,
-    exptime: number,
-    text: string,
-  ): StoreOutcome {
-    const { store } = this.context;
-    const slot = store.reserve(key, start, end, 0, exptime, text.length);
-    if (slot < 0) return 'no-memory';
+    const text = initial.toString();
+    const slot = store.reserve(bytes, keyStart, keyEnd, 0, exptime, text.length);
+    if (slot < 0) {
+      counters.storeNoMemory++;
+      return 'no-memory';
+    }
     store.write(slot, 0, Buffer.from(text, 'latin1'), 0, text.length);
-    return store.commit(slot, 'add', 0n);
+    const outcome = store.commit(slot, 'add', 0n);
+    return outcome === 'stored' ? initial : outcome;
   }
 
   touch(request: TouchRequest): void {
-    const { store } = this.context;
-    const slot = store.findOne(request.bytes, request.keyStart, request.keyEnd);
+    const slot = this.find(request);
     this.countTouches(1, slot < 0 ? 0 : 1);
-    if (slot < 0) return this.replies.outcome(request, 'not-found', 0);
-    store.touch(slot, request.exptime);
+    if (slot < 0) {
+      this.replies.outcome(request, 'not-found', 0);
+      return;
+    }
+    this.context.store.touch(slot, request.exptime);
     this.replies.touched(request, slot);
   }
 
@@ -230,24 +186,22 @@ export class Session implements CommandHandler {
     const { store, counters, sweeper } = this.context;
     counters.cmdFlush++;
     store.flush(request.delay);
-    if (request.delay <= 0) sweeper.sweepAll();
+    if (request.delay <= 0) sweeper.hurry();
     this.replies.outcome(request, 'ok', 0);
   }
 
   stats(request: StatsRequest): void {
-    if (request.topic === 'reset') {
-      this.context.counters.reset();
-      return this.replies.outcome(request, 'reset', 0);
-    }
-    const stats = this.context.stats.topic(request.topic);
+    const isReset = request.topic === 'reset';
+    if (isReset) this.context.counters.reset();
+    const stats = isReset ? null : this.context.stats.topic(request.topic);
     if (stats) this.replies.stats(request, stats);
-    else this.replies.outcome(request, 'no-topic', 0);
+    else this.replies.outcome(request, isReset ? 'reset' : 'no-topic', 0);
   }
 
-  dump(_request: Request): void {
+  dump(): void {
     this.activeDump = new Dump(this.context.store, this.output, () => {
       this.activeDump = null;
-      this.onDumped();
+      this.onReady();
     });
     this.activeDump.goOn();
   }

@@ -236,12 +236,12 @@ export class Store {
 
   /**
    * Adds `delta` to the number that the item's value is (subtracts when `decrement`, not below 0; 64 bits, wrapping) and
-   * stores it. As in memcached a number that became shorter is padded with spaces. Null when the value is no number.
+   * stores it. As in memcached a number that became shorter is padded with spaces.
    */
-  add(slot: number, delta: bigint, decrement: boolean): bigint | 'no-memory' | null {
+  add(slot: number, delta: bigint, decrement: boolean): bigint | 'no-memory' | 'not-numeric' {
     const { arena } = this;
     const before = this.numberIn(slot);
-    if (before === null) return null;
+    if (before === null) return 'not-numeric';
     const after = decrement ? (delta > before ? 0n : before - delta) : (before + delta) % U64;
     const digits = after.toString();
     const valueBytes = Math.max(digits.length, arena.valueBytes(slot));

@@ -1,44 +1,59 @@
+import type { Clock } from './clock.js';
 import type { Store } from './store.js';
 
 /** Items looked at in one go; some milliseconds. */
 const STEP_ITEMS = 4096;
+/** Least milliseconds between two turns that are made for want of memory. */
+const RECLAIM_INTERVAL_MS = 1000;
 
 /**
- * Takes dead items away that nobody asks for. Expired ones a step per tick, and only while some item has an exptime;
- * after a flush the whole arena, step by step without pause.
+ * Takes dead items away that nobody asks for: a step per tick while some item has an exptime, or, when hurried, the
+ * whole arena step by step without pause.
  */
 export class Sweeper {
+  /** Whether a hurried turn through the arena is under way. */
+  isHurrying = false;
+  /** Where the next step begins, as an arena offset; 0 = a new turn. */
   private at = 0;
-  private flushed = false;
   private immediate: NodeJS.Immediate | undefined;
 
-  constructor(private readonly store: Store) {}
+  private reclaimedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly store: Store,
+    private readonly clock: Clock,
+  ) {}
 
   /** To be called a few times a second. */
   tick(): void {
-    if (this.store.flushIfDue()) this.sweepAll();
-    else if (!this.flushed && this.store.expiringItems > 0) this.step();
+    if (this.store.flushIfDue()) this.hurry();
+    else if (!this.isHurrying && this.store.expiringItems > 0) this.step();
   }
 
-  /** Begins to take away all items that are dead now. The first step is done at once. */
-  sweepAll(): void {
+  /** Takes away all items that are dead now; the first step is done at once. A turn that is under way begins anew. */
+  hurry(): void {
     this.at = 0;
-    this.flushed = true;
     this.goOn();
   }
 
+  /** Hurries when memory is wanted; at most once a second, for a full node may be asked for more all the time. */
+  reclaim(): void {
+    const now = this.clock.monotonicMs();
+    if (this.isHurrying || now - this.reclaimedMs < RECLAIM_INTERVAL_MS) return;
+    this.reclaimedMs = now;
+    this.hurry();
+  }
+
   stop(): void {
-    if (this.immediate) clearImmediate(this.immediate);
-    this.immediate = undefined;
-    this.flushed = false;
+    clearImmediate(this.immediate);
+    this.isHurrying = false;
   }
 
   private goOn(): void {
-    if (this.immediate) clearImmediate(this.immediate);
-    this.immediate = undefined;
+    clearImmediate(this.immediate);
     this.step();
-    if (this.at === 0) this.flushed = false;
-    else this.immediate = setImmediate(() => this.goOn());
+    this.isHurrying = this.at !== 0;
+    if (this.isHurrying) this.immediate = setImmediate(() => this.goOn());
   }
 
   /** Looks at the next items; comes back to 0 at the arena's end. */

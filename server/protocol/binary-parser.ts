@@ -176,16 +176,20 @@ export class BinaryParser implements Parser {
     const extrasBytes = bytes[at + 4]!;
     const operation = operationOf(bytes[at + 1]!);
     this.remaining = readU32(bytes, at + 8) - extrasBytes - keyBytes;
-    if (!operation) return this.skip('unknown');
+    if (!operation) {
+      this.skip('unknown');
+      return;
+    }
     const fits =
       operation.extras.includes(extrasBytes) &&
       (operation.key === 'optional' || keyBytes > 0 === (operation.key === 'required')) &&
       (operation.kind === 'store' || this.remaining === 0);
-    if (!fits) return this.end('arguments');
     const keyStart = at + HEADER_BYTES + extrasBytes;
-    if (keyBytes > 0 && !isKey(bytes, keyStart, keyStart + keyBytes)) return this.skip('format');
-    if (operation.key === 'required') this.dispatchKeyed(operation, bytes, at, keyStart, keyStart + keyBytes);
-    else this.dispatchPlain(operation, bytes, at, keyStart, keyStart + keyBytes);
+    const keyEnd = keyStart + keyBytes;
+    if (!fits) this.end('arguments');
+    else if (keyBytes > 0 && !isKey(bytes, keyStart, keyEnd)) this.skip('format');
+    else if (operation.key === 'required') this.dispatchKeyed(operation, bytes, at, keyStart, keyEnd);
+    else this.dispatchPlain(operation, bytes, at, keyStart, keyEnd);
   }
 
   private dispatchKeyed(
@@ -198,13 +202,16 @@ export class BinaryParser implements Parser {
     const extras = at + HEADER_BYTES;
     switch (operation.kind) {
       case 'get':
-        return this.get(operation, bytes, at, keyStart, keyEnd);
+        this.get(operation, bytes, at, keyStart, keyEnd);
+        break;
       case 'store':
-        return this.store(operation, bytes, at, keyStart, keyEnd);
+        this.store(operation, bytes, at, keyStart, keyEnd);
+        break;
       case 'touch':
         this.fill(this.touchRequest, bytes, at, keyStart, keyEnd);
         this.touchRequest.exptime = readU32(bytes, extras);
-        return this.handler.touch(this.touchRequest);
+        this.handler.touch(this.touchRequest);
+        break;
       case 'arithmetic': {
         const request = this.arithmeticRequest;
         this.fill(request, bytes, at, keyStart, keyEnd);
@@ -212,11 +219,13 @@ export class BinaryParser implements Parser {
         request.delta = readU64(bytes, extras);
         request.exptime = readU32(bytes, extras + 16);
         request.initial = request.exptime === NO_INITIAL ? null : readU64(bytes, extras + 8);
-        return this.handler.arithmetic(request);
+        this.handler.arithmetic(request);
+        break;
       }
       default:
         this.fill(this.key, bytes, at, keyStart, keyEnd);
-        return this.handler.delete(this.key);
+        this.handler.delete(this.key);
+        break;
     }
   }
 
@@ -232,18 +241,23 @@ export class BinaryParser implements Parser {
       case 'flush':
         this.tag(this.flushRequest, bytes, at);
         this.flushRequest.delay = keyStart > at + HEADER_BYTES ? readU32(bytes, at + HEADER_BYTES) : 0;
-        return this.handler.flush(this.flushRequest);
+        this.handler.flush(this.flushRequest);
+        break;
       case 'stats':
         this.tag(this.statsRequest, bytes, at);
         this.statsRequest.topic = String.fromCharCode(...bytes.subarray(keyStart, keyEnd));
-        return this.handler.stats(this.statsRequest);
+        this.handler.stats(this.statsRequest);
+        break;
       case 'version':
-        return this.handler.version(this.plain);
+        this.handler.version(this.plain);
+        break;
       case 'noop':
-        return this.handler.noop(this.plain);
+        this.handler.noop(this.plain);
+        break;
       default:
         this.state = 'ended';
-        return this.handler.quit(this.plain);
+        this.handler.quit(this.plain);
+        break;
     }
   }
 

@@ -51,7 +51,10 @@ export class BinaryReplies implements Replies {
 
   miss(request: GetRequest, index: number): void {
     if (request.quiet) return;
-    if (!request.withKey) return this.fail(request, NOT_FOUND);
+    if (!request.withKey) {
+      this.fail(request, NOT_FOUND);
+      return;
+    }
     const key = request.bytes.subarray(request.ranges[2 * index], request.ranges[2 * index + 1]);
     this.head(request, NOT_FOUND[0], 0, key.length, 0, 0);
     this.output.copy(key);

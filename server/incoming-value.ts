@@ -1,0 +1,146 @@
+import type { Clock } from './clock.js';
+import type { Counters } from './counters.js';
+import type { StoreRequest } from './protocol/commands.js';
+import type { Replies } from './protocol/replies.js';
+import type { Slots } from './slots.js';
+import { NO_MEMORY, type Store, TOO_LARGE } from './store.js';
+import type { Sweeper } from './sweeper.js';
+import type { Waiter, Waiters } from './waiters.js';
+
+const NO_SLOT = -1;
+/** Milliseconds that a store waits for a slot beyond the time that slots rest. */
+const WAIT_MARGIN_MS = 500;
+
+export interface StoreContext {
+  store: Store;
+  slots: Slots;
+  counters: Counters;
+  sweeper: Sweeper;
+  waiters: Waiters;
+  clock: Clock;
+  quarantineMs: number;
+}
+
+/**
+ * The value that one connection is sending: takes a slot when a store begins, writes the value where it will lie, and
+ * has it committed. When all memory is in use but some of it rests, the store waits for that; when there is none to wait
+ * for, it fails at once.
+ */
+export class IncomingValue implements Waiter {
+  private slot = NO_SLOT;
+  /** Bytes of the value that are in the slot. */
+  private received = 0;
+  /** The store that waits for a slot, its key, and until when. */
+  private waiting: StoreRequest | null = null;
+  private readonly key = Buffer.alloc(250);
+  private keyBytes = 0;
+  private deadlineMs = 0;
+
+  /** @param onReady called when a wait has ended */
+  constructor(
+    private readonly context: StoreContext,
+    private readonly replies: Replies,
+    private readonly onReady: () => void,
+  ) {}
+
+  /** Whether the value's bytes cannot be taken yet. */
+  get isWaiting(): boolean {
+    return this.waiting !== null;
+  }
+
+  begin(request: StoreRequest): void {
+    const { bytes, keyStart, keyEnd } = request;
+    this.context.counters.cmdSet++;
+    this.received = 0;
+    this.slot = NO_SLOT;
+    const slot = this.reserve(request, bytes, keyStart, keyEnd);
+    if (slot >= 0) this.slot = slot;
+    else if (slot === NO_MEMORY && this.isMemoryComing()) this.wait(request);
+    else this.fail(request, slot === TOO_LARGE ? 'too-large' : 'no-memory', bytes, keyStart, keyEnd);
+  }
+
+  private reserve(request: StoreRequest, key: Uint8Array, start: number, end: number): number {
+    const { flags, exptime, valueBytes } = request;
+    return this.context.store.reserve(key, start, end, flags, exptime, valueBytes);
+  }
+
+  /** Whether some memory will be free when it has rested; has dead items taken away if there may be any. */
+  private isMemoryComing(): boolean {
+    const { slots, store, sweeper } = this.context;
+    if (store.expiringItems > 0) sweeper.reclaim();
+    return slots.resting > 0 || sweeper.isHurrying;
+  }
+
+  private wait(request: StoreRequest): void {
+    const { waiters, clock, quarantineMs } = this.context;
+    this.keyBytes = request.keyEnd - request.keyStart;
+    this.key.set(request.bytes.subarray(request.keyStart, request.keyEnd));
+    this.waiting = request;
+    this.deadlineMs = clock.monotonicMs() + quarantineMs + WAIT_MARGIN_MS;
+    waiters.add(this);
+  }
+
+  retry(): void {
+    const request = this.waiting!;
+    const slot = this.reserve(request, this.key, 0, this.keyBytes);
+    const isLate = this.context.clock.monotonicMs() >= this.deadlineMs;
+    if (slot < 0 && !isLate && this.isMemoryComing()) return;
+    this.waiting = null;
+    this.context.waiters.delete(this);
+    if (slot >= 0) this.slot = slot;
+    else this.fail(request, 'no-memory', this.key, 0, this.keyBytes);
+    this.onReady();
+  }
+
+  /** Answers that the value cannot be stored; what comes of it is thrown away. */
+  private fail(
+    request: StoreRequest,
+    outcome: 'too-large' | 'no-memory',
+    key: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
+    const { store, counters } = this.context;
+    if (outcome === 'too-large') counters.storeTooLarge++;
+    else counters.storeNoMemory++;
+    if (request.mode === 'set') {
+      // Nobody shall read the stale value: memcached's rule.
+      const stale = store.findOne(key, start, end);
+      if (stale >= 0) store.remove(stale);
+    }
+    this.replies.outcome(request, outcome, 0);
+  }
+
+  add(bytes: Uint8Array, start: number, end: number): void {
+    if (this.slot === NO_SLOT) return;
+    this.context.store.write(this.slot, this.received, bytes, start, end);
+    this.received += end - start;
+  }
+
+  end(request: StoreRequest, intact: boolean): void {
+    if (this.slot === NO_SLOT) return;
+    if (!intact) {
+      this.drop();
+      this.replies.outcome(request, 'bad-chunk', 0);
+      return;
+    }
+    const { store, counters } = this.context;
+    const outcome = store.commit(this.slot, request.mode, request.cas);
+    this.slot = NO_SLOT;
+    if (outcome === 'no-memory') counters.storeNoMemory++;
+    if (request.mode === 'cas') {
+      if (outcome === 'stored') counters.casHits++;
+      else if (outcome === 'exists') counters.casBadval++;
+      else if (outcome === 'not-found') counters.casMisses++;
+    }
+    this.replies.outcome(request, outcome, outcome === 'stored' ? store.lastCas : 0);
+  }
+
+  /** Forgets the value. */
+  drop(): void {
+    if (this.slot !== NO_SLOT) this.context.store.abandon(this.slot);
+    this.slot = NO_SLOT;
+    if (this.waiting) this.context.waiters.delete(this);
+    this.waiting = null;
+  }
+}
