@@ -23,7 +23,6 @@ import { DEFAULT_QEMU } from './qemu.js';
 import { type BootPoint, type PointTimes, StageClock } from './stage-clock.js';
 import { makeStubKernel, pathOf } from './stub-kernel.js';
 
-const MONITOR_TIMEOUT_MS = 15_000;
 const LAST_LINES = 20;
 
 export interface BootOptions {
@@ -205,7 +204,7 @@ class Boot {
 }
 
 async function readLayout(run: GuestRun, memory: GuestMemory): Promise<MemoryLayout> {
-  const monitor = await run.openMonitor();
-  const text = await monitor.monitor('info mtree -f', MONITOR_TIMEOUT_MS);
+  await run.openMonitor();
+  const text = await run.askMonitor('info mtree -f');
   return MemoryLayout.parse(text, MEMORY_BACKEND, memory.bytes);
 }

@@ -50,31 +50,36 @@ export class GuestFiller {
     const initrd = this.#cluster.open(initrdName, this.#signal);
     // It is waited for after the kernel's load; until then its failure must not end the process.
     initrd.catch(() => {});
-    const [early, layout] = await Promise.allSettled([this.#load(initrd, certain, true), layoutTold]);
+    const [early, layout] = await Promise.allSettled([this.#fillEarly(initrd, certain), layoutTold]);
     if (layout.status === 'rejected') throw layout.reason;
-    if (early.status === 'rejected') {
-      if (!isVolleyError(early.reason) || early.reason.code !== 'ERR_VOLLEY_MEMORY') throw early.reason;
-      return this.#load(initrd, layout.value, false);
-    }
-    const stands = this.#standsRight(early.value, layout.value);
-    return stands ? early.value : this.#load(initrd, layout.value, false);
+    if (early.status === 'fulfilled' && this.#standsRight(early.value, layout.value)) return early.value;
+    if (early.status === 'rejected' && !isLackOfMemory(early.reason)) throw early.reason;
+    return this.#fillInto(await initrd, layout.value);
   }
 
-  async #load(
-    initrdTold: Promise<Manifest>,
-    layout: MemoryLayout,
-    destinationIsZero: boolean,
-  ): Promise<FilledGuest> {
+  /** The kernel first, without waiting for the initrd's manifest. */
+  async #fillEarly(initrdTold: Promise<Manifest>, layout: MemoryLayout): Promise<FilledGuest> {
     const { manifest, kernel } = this.#stored;
-    const options = { destination: this.#memory, destinationIsZero, signal: this.#signal };
-    const loads: LoadReport[] = [];
     // One after the other: each takes all the threads and links there are, and QEMU needs a processor, too.
     const kernelOffset = placeKernel(kernel, manifest.imageBytes, layout);
-    loads.push(await this.#cluster.load(manifest, { ...options, destinationOffset: kernelOffset }));
+    const kernelLoad = await this.#load(manifest, kernelOffset, true);
     const initrd = await initrdTold;
     const placement = place(kernel, manifest.imageBytes, initrd.imageBytes, layout);
-    loads.push(await this.#cluster.load(initrd, { ...options, destinationOffset: placement.initrdOffset }));
-    return { placement, initrdBytes: initrd.imageBytes, loads };
+    const initrdLoad = await this.#load(initrd, placement.initrdOffset, true);
+    return { placement, initrdBytes: initrd.imageBytes, loads: [kernelLoad, initrdLoad] };
+  }
+
+  async #fillInto(initrd: Manifest, layout: MemoryLayout): Promise<FilledGuest> {
+    const { manifest, kernel } = this.#stored;
+    const placement = place(kernel, manifest.imageBytes, initrd.imageBytes, layout);
+    const kernelLoad = await this.#load(manifest, placement.kernelOffset, false);
+    const initrdLoad = await this.#load(initrd, placement.initrdOffset, false);
+    return { placement, initrdBytes: initrd.imageBytes, loads: [kernelLoad, initrdLoad] };
+  }
+
+  #load(image: Manifest, destinationOffset: number, destinationIsZero: boolean): Promise<LoadReport> {
+    const target = { destination: this.#memory, destinationOffset, destinationIsZero };
+    return this.#cluster.load(image, { ...target, signal: this.#signal });
   }
 
   #standsRight({ placement, initrdBytes }: FilledGuest, layout: MemoryLayout): boolean {
@@ -85,4 +90,8 @@ export class GuestFiller {
       layout.offsetOf(initrdAddress, initrdBytes) === initrdOffset
     );
   }
+}
+
+function isLackOfMemory(error: unknown): boolean {
+  return isVolleyError(error) && error.code === 'ERR_VOLLEY_MEMORY';
 }

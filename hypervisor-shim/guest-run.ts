@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { isVolleyError, VolleyError } from '../src/errors.js';
 import { Qemu, type QemuEnd } from './qemu.js';
-import { QmpClient } from './qmp-client.js';
+import { QmpClient, type QmpEvent } from './qmp-client.js';
 import { SerialLog } from './serial-log.js';
 import type { StageClock } from './stage-clock.js';
 
@@ -10,6 +10,8 @@ const PANIC = 'Kernel panic - not syncing';
 /** A panic's line is reported when it had this time to arrive whole. */
 const PANIC_GRACE_MS = 200;
 const MONITOR_TIMEOUT_MS = 15_000;
+/** How long a QEMU whose monitor broke may take to end and to say why. */
+const LAST_WORDS_MS = 1_000;
 
 export interface GuestRunOptions {
   qemu: string;
@@ -93,16 +95,34 @@ export class GuestRun {
     });
   }
 
-  /** QEMU's monitor, ready for commands. */
-  async openMonitor(): Promise<QmpClient> {
-    const onEvent = ({ name, data }: { name: string; data: Record<string, unknown> }) => {
+  /** Opens QEMU's monitor. @throws VolleyError ERR_VOLLEY_QEMU, ERR_VOLLEY_TIMEOUT, or what cut the run short */
+  async openMonitor(): Promise<void> {
+    const onEvent = ({ name, data }: QmpEvent) => {
       if (name === 'SHUTDOWN' && typeof data.reason === 'string') this.endReason = data.reason;
     };
-    this.#client = await this.guard(
-      QmpClient.open(this.#qemu.monitor, { timeoutMs: MONITOR_TIMEOUT_MS, onEvent }),
-    );
+    const options = { timeoutMs: MONITOR_TIMEOUT_MS, onEvent };
+    this.#client = await this.#explained(this.guard(QmpClient.open(this.#qemu.monitor, options)));
     this.#options.clock.reach('monitor');
-    return this.#client;
+  }
+
+  /** What a command of the human monitor prints; openMonitor() comes first. @throws as openMonitor() */
+  askMonitor(command: string): Promise<string> {
+    if (!this.#client) throw new Error('the monitor is not open');
+    return this.#explained(this.guard(this.#client.monitor(command, MONITOR_TIMEOUT_MS)));
+  }
+
+  /** When QEMU dies its monitor breaks first: the error to tell is why it died. */
+  async #explained<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      let timer: NodeJS.Timeout | undefined;
+      const patience = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, LAST_WORDS_MS);
+      });
+      await Promise.race([this.#qemu.ended, patience]).finally(() => clearTimeout(timer));
+      throw this.signal.aborted ? this.signal.reason : error;
+    }
   }
 
   /** Tells that from now on QEMU's end is the guest's end. */

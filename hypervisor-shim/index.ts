@@ -9,3 +9,4 @@ export type { LoadTotals } from './load-totals.js';
 export { DEFAULT_CMDLINE, DEFAULT_MEMORY_BYTES, type Machine } from './machine.js';
 export { DEFAULT_QEMU } from './qemu.js';
 export { BOOT_POINTS, type BootPoint, type PointTimes } from './stage-clock.js';
+export { type StageRow, stageRows } from './stage-rows.js';

@@ -17,11 +17,19 @@ export interface Placement {
   initrdOffset: number;
 }
 
-/** The offset of a kernel's image. @throws VolleyError ERR_VOLLEY_MEMORY when guest memory is too small for it */
-export function placeKernel(kernel: BootableKernel, imageBytes: number, layout: MemoryLayout): number {
-  const low = lowRange(layout);
+/**
+ * The offset of a kernel's image in the memory backend.
+ * @param initrdBytes what is to go beside it, as far as that is known: only told in the error
+ * @throws VolleyError ERR_VOLLEY_MEMORY when guest memory is too small for the kernel
+ */
+export function placeKernel(
+  kernel: BootableKernel,
+  imageBytes: number,
+  layout: MemoryLayout,
+  initrdBytes = 0,
+): number {
   const end = Math.max(kernel.base + kernel.memoryBytes, kernel.loadAddress + imageBytes);
-  if (end > low.end) throw tooSmall(kernel, 0);
+  if (end > lowRange(layout).end) throw tooSmall(kernel, initrdBytes);
   return layout.offsetOf(kernel.loadAddress, imageBytes);
 }
 
@@ -37,7 +45,7 @@ export function place(
   initrdBytes: number,
   layout: MemoryLayout,
 ): Placement {
-  const kernelOffset = placeKernel(kernel, kernelBytes, layout);
+  const kernelOffset = placeKernel(kernel, kernelBytes, layout, initrdBytes);
   const kernelEnd = Math.max(kernel.base + kernel.memoryBytes, kernel.loadAddress + kernelBytes);
   const low = lowRange(layout);
   const { initrdAddressMax, initrdAbove4G } = kernel.bzImage;

@@ -1,0 +1,145 @@
+import type { Command } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import {
+  type BootReport,
+  boot,
+  DEFAULT_CMDLINE,
+  DEFAULT_QEMU,
+  stageRows,
+} from '../../hypervisor-shim/index.js';
+import { quote } from '../../src/keys.js';
+import { formatBytes } from '../../src/units.js';
+import { withCluster } from '../cluster-command.js';
+import { formatTable, printJson, printLines } from '../output.js';
+import { parseBytes, parseMilliseconds } from '../values.js';
+
+interface BootFlags {
+  nodes?: string;
+  kernel: string;
+  initrd: string;
+  cmdline: string;
+  memory: number;
+  cpus: number;
+  until?: string;
+  userspace?: string;
+  timeout?: number;
+  nodeTimeout: number;
+  transport: 'auto' | 'local' | 'tcp';
+  accel: 'auto' | 'kvm' | 'tcg';
+  qemu: string;
+  json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  volley upload /boot/vmlinuz --kernel --name linux
+  volley upload initrd.cpio --name initrd
+  volley boot --kernel linux --initrd initrd --until 'login:' --timeout 60
+
+The guest's serial output goes to stdout as it comes (with --json to stderr). The command waits for the text of
+--until, or without it for the guest's own end, and then stops the guest.`;
+
+/** `volley boot`: boots a guest whose RAM is filled from the cluster. */
+export function register(program: Command): void {
+  program
+    .command('boot')
+    .description("boot a guest out of the storage nodes' memory")
+    .requiredOption('--kernel <name>', 'image of the kernel, stored with upload --kernel')
+    .requiredOption('--initrd <name>', 'image of the initrd')
+    .option('--cmdline <text>', "the kernel's command line", DEFAULT_CMDLINE)
+    .option('--memory <size>', "the guest's memory, such as 512M or 2G", parseBytes, 512 * 1024 * 1024)
+    .option('--cpus <count>', "the guest's processors", parseCount, 1)
+    .option('--until <text>', 'text on the serial port that makes the boot a success')
+    .option('--userspace <text>', 'text by which userspace is timed (default: that of --until)')
+    .option('--timeout <seconds>', 'longest time from the start of QEMU to that text', parseTimeout)
+    .addOption(transportOption())
+    .addOption(
+      new Option('--accel <how>', 'auto takes KVM where a probe shows that it runs')
+        .choices(['auto', 'kvm', 'tcg'])
+        .default('auto'),
+    )
+    .option('--qemu <path>', 'the QEMU to run', DEFAULT_QEMU)
+    .option('--nodes <list>', 'storage nodes, host:port separated by commas')
+    .option(
+      '--node-timeout <ms>',
+      'milliseconds that a node may let pass without an answer',
+      parseMilliseconds,
+      5000,
+    )
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', EXAMPLES)
+    .action((flags: BootFlags) => run(flags));
+}
+
+function transportOption(): Option {
+  return new Option('--transport <how>', 'how to read chunks')
+    .choices(['auto', 'local', 'tcp'])
+    .default('auto');
+}
+
+async function run(flags: BootFlags): Promise<void> {
+  const startedAt = performance.now();
+  const { nodes, nodeTimeout, json, transport } = flags;
+  await withCluster({ nodes, timeout: nodeTimeout, json }, transport, async (cluster, signal) => {
+    const report = await boot({
+      cluster,
+      kernel: flags.kernel,
+      initrd: flags.initrd,
+      cmdline: flags.cmdline,
+      memoryBytes: flags.memory,
+      cpus: flags.cpus,
+      until: flags.until,
+      userspace: flags.userspace,
+      timeoutMs: flags.timeout === undefined ? undefined : flags.timeout * 1000,
+      accelerator: flags.accel,
+      qemu: flags.qemu,
+      output: json ? process.stderr : process.stdout,
+      signal,
+      startedAt,
+    });
+    if (json) printJson(report);
+    else printReport(report);
+  });
+}
+
+function printReport(report: BootReport): void {
+  const { totals, kernel, initrd, machine } = report;
+  const rows = stageRows(report).map((row) => [row.stage, row.took, row.sinceSpawn, row.sinceStart]);
+  const images = `${quote(kernel.name)} and ${quote(initrd.name)}`;
+  const size = `${formatBytes(totals.bytes)}, ${totals.chunks} chunks`;
+  const speed = `${totals.seconds.toFixed(3)} s, ${totals.gbPerSecond.toFixed(2)} GB/s`;
+  const trouble = totals.retries + totals.checksumFailures > 0;
+  printLines(
+    '',
+    formatTable(['stage', 'took', 'since QEMU', 'since start'], rows),
+    '',
+    `loaded ${images}: ${size} (${totals.zeroChunks} zeros, ${totals.sharedChunks} shared) in ${speed}`,
+    ...totals.nodes.map((node) => {
+      const fallback = node.fallbackChunks > 0 ? `, ${node.fallbackChunks} of them over tcp` : '';
+      return `  ${node.name}: ${node.chunks} chunks${fallback}, ${node.transport} (${node.transportReason})`;
+    }),
+    ...(trouble
+      ? [
+          `  ${totals.retries} reads were repeated, ${totals.checksumFailures} chunks failed their checksum first`,
+        ]
+      : []),
+    `guest: ${formatBytes(machine.memoryBytes)}, ${machine.cpus} CPU, ${machine.accelerator} (${report.acceleratorReason})`,
+    `outcome: ${outcomeIn(report)}`,
+  );
+}
+
+function outcomeIn({ outcome, endReason }: BootReport): string {
+  if (outcome === 'until') return 'the awaited text came; the guest was stopped';
+  return `the guest ended by itself${endReason === null ? '' : ` (${endReason})`}`;
+}
+
+function parseCount(text: string): number {
+  if (/^\d{1,3}$/.test(text) && Number(text) >= 1) return Number(text);
+  throw new InvalidArgumentError('It is a whole number, at least 1.');
+}
+
+function parseTimeout(text: string): number {
+  const seconds = /^\d{1,6}(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (seconds > 0) return seconds;
+  throw new InvalidArgumentError('It is a number of seconds, more than 0.');
+}
