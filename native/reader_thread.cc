@@ -43,7 +43,6 @@ ReaderThread::ReaderThread(Reader& reader, size_t index) : stats(reader.shares_.
                           .index = at,
                           .share = reader.shares_[at].get(),
                           .inFlight = {},
-                          .deadlines = {},
                           .finished = false});
   }
 }
@@ -111,23 +110,16 @@ void ReaderThread::Post(Path& path, uint32_t chunk, uint32_t attempts, ReadStatu
   const uint8_t* record = reader_.plan_.records.data() + static_cast<size_t>(chunk) * Reader::kRecordBytes;
   uint64_t xxh3;
   std::memcpy(&xxh3, record + 16, sizeof xxh3);
-  path.inFlight[chunk] = {nowNs_, attempts, lastStatus};
-  path.deadlines.emplace_back(nowNs_, chunk);
+  path.inFlight.push_back({chunk, nowNs_, attempts, lastStatus});
   path.endpoint->Post({chunk, length, destination, record, xxh3});
 }
 
 void ReaderThread::Complete(Path& path, const Completion& completion) {
-  const auto at = path.inFlight.find(completion.id);
+  const auto at = std::find_if(path.inFlight.begin(), path.inFlight.end(),
+                               [&](const InFlight& read) { return read.chunk == completion.id; });
   if (at == path.inFlight.end()) return;  // given up before
-  const auto [postedNs, attempts, lastStatus] = at->second;
+  const InFlight read = *at;
   path.inFlight.erase(at);
-  // Everything older than the oldest read in flight has ended.
-  while (!path.deadlines.empty()) {
-    const auto& [postedNs, chunk] = path.deadlines.front();
-    const auto held = path.inFlight.find(chunk);
-    if (held != path.inFlight.end() && held->second.postedNs == postedNs) break;
-    path.deadlines.pop_front();
-  }
 
   ReadStatus status = completion.status;
   if (status == ReadStatus::kOk && !Verify(path, completion.id)) status = ReadStatus::kChecksum;
@@ -139,16 +131,16 @@ void ReaderThread::Complete(Path& path, const Completion& completion) {
     reader_.progress_->bytes.fetch_add(length, std::memory_order_relaxed);
     return;
   }
-  if (WorthRetrying(status) && attempts < reader_.plan_.retries && path.share->broken == ReadStatus::kOk) {
+  if (WorthRetrying(status) && read.attempts < reader_.plan_.retries && path.share->broken == ReadStatus::kOk) {
     stats[path.index].retries++;
     reader_.progress_->retries.fetch_add(1, std::memory_order_relaxed);
     nowNs_ = NowNs();
-    Post(path, completion.id, attempts + 1, status);
+    Post(path, completion.id, read.attempts + 1, status);
     return;
   }
   if (EndsPath(status)) path.share->broken = status;
   // A path that ended while a bad chunk was read again says less than why it had to be.
-  Fail(completion.id, EndsPath(status) && lastStatus != ReadStatus::kOk ? lastStatus : status);
+  Fail(completion.id, EndsPath(status) && read.lastStatus != ReadStatus::kOk ? read.lastStatus : status);
 }
 
 bool ReaderThread::Verify(Path& path, uint32_t chunk) {
@@ -166,9 +158,8 @@ bool ReaderThread::Verify(Path& path, uint32_t chunk) {
 }
 
 void ReaderThread::CheckDeadline(Path& path) {
-  if (path.deadlines.empty()) return;
-  const uint64_t oldest = path.deadlines.front().first;
-  if (nowNs_ - oldest < static_cast<uint64_t>(reader_.plan_.readTimeoutMs) * 1'000'000) return;
+  if (path.inFlight.empty()) return;
+  if (nowNs_ - path.inFlight.front().postedNs < static_cast<uint64_t>(reader_.plan_.readTimeoutMs) * 1'000'000) return;
   GiveUp(path, ReadStatus::kTimeout);
 }
 
@@ -176,9 +167,8 @@ void ReaderThread::CheckDeadline(Path& path) {
 void ReaderThread::GiveUp(Path& path, ReadStatus why) {
   path.endpoint->Close();
   path.share->broken = why;
-  for (const auto& [chunk, state] : path.inFlight) Fail(chunk, why);
+  for (const InFlight& read : path.inFlight) Fail(read.chunk, why);
   path.inFlight.clear();
-  path.deadlines.clear();
   for (size_t at; (at = path.share->next.fetch_add(1)) < path.share->chunks.size();) {
     Fail(path.share->chunks[at], why);
   }
@@ -196,8 +186,8 @@ void ReaderThread::Wait() {
     short events = 0;
     const int descriptor = path.endpoint->WaitDescriptor(&events);
     if (descriptor >= 0) waits.push_back({descriptor, events, 0});
-    if (!path.deadlines.empty()) {
-      const uint64_t due = path.deadlines.front().first + timeoutNs;
+    if (!path.inFlight.empty()) {
+      const uint64_t due = path.inFlight.front().postedNs + timeoutNs;
       waitNs = std::min(waitNs, due > nowNs_ ? due - nowNs_ : 0);
     }
   }

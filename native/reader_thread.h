@@ -3,7 +3,6 @@
 #include <deque>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "reader.h"
@@ -23,6 +22,7 @@ class ReaderThread {
 
  private:
   struct InFlight {
+    uint32_t chunk;
     uint64_t postedNs;
     uint32_t attempts;
     ReadStatus lastStatus;  // of the attempt before, kOk at first
@@ -32,8 +32,7 @@ class ReaderThread {
     std::unique_ptr<Endpoint> endpoint;
     size_t index;
     Reader::Share* share;
-    std::unordered_map<uint32_t, InFlight> inFlight;
-    std::deque<std::pair<uint64_t, uint32_t>> deadlines;  // (posted at, chunk), oldest first
+    std::deque<InFlight> inFlight;  // oldest first; completions mostly come in that order
     bool finished = false;
   };
 

@@ -61,8 +61,9 @@ Region::Region(const Options& options) {
     throw Error("ERR_VOLLEY_MEMORY", "a storage node needs at least 2 MB of memory (-m 2)");
   }
   if (options.hugepages && !Map(options, true)) {
-    notice_ = "no hugepages: " + SystemMessage("mapping them", errno) +
-              "; using 4 KiB pages (raise vm.nr_hugepages to have them)";
+    const uint64_t pages = Geometry(options, kHugePageBytes).regionBytes / kHugePageBytes;
+    notice_ = "using 4 KiB pages: " + std::to_string(pages) +
+              " hugepages of 2 MiB are not free (sysctl vm.nr_hugepages)";
   }
   if (!mapping_ && !Map(options, false)) {
     throw Error("ERR_VOLLEY_MEMORY", SystemMessage("cannot map a region of " + std::to_string(options.arenaBytes >> 20) +

@@ -1,0 +1,54 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { parseArgs } from 'node:util';
+import { loadLocal } from './experiments/load-local.js';
+import { loadTcp } from './experiments/load-tcp.js';
+import { upload } from './experiments/upload.js';
+import { type Figure, machine, printFigures } from './support/figures.js';
+
+const EXPERIMENTS: Record<string, () => Promise<Figure[]>> = {
+  'load-local': loadLocal,
+  'load-tcp': loadTcp,
+  upload,
+};
+
+const USAGE = `usage: npm run bench -- [EXPERIMENT…] [--json FILE]
+
+Measures Volley beside its references in the same run: median of several rounds, thousands of distinct chunks.
+Experiments (default: all): ${Object.keys(EXPERIMENTS).join(', ')}
+Nothing else should run on the machine meanwhile.
+`;
+
+async function main(): Promise<number> {
+  const options = { json: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const names = positionals.length > 0 ? positionals : Object.keys(EXPERIMENTS);
+  const unknown = names.find((name) => !(name in EXPERIMENTS));
+  if (values.help || unknown !== undefined) {
+    process.stderr.write(
+      unknown === undefined ? USAGE : `bench: no experiment is called ${unknown}\n${USAGE}`,
+    );
+    return unknown === undefined ? 0 : 2;
+  }
+  process.stdout.write(`${machine()}\n`);
+  const figures: Figure[] = [];
+  for (const name of names) {
+    process.stderr.write(`bench: ${name}…\n`);
+    const measured = await EXPERIMENTS[name]!();
+    printFigures(measured);
+    figures.push(...measured);
+  }
+  if (values.json !== undefined) {
+    mkdirSync(dirname(values.json), { recursive: true });
+    const report = { machine: machine(), date: new Date().toISOString(), figures };
+    writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  return 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${(error as Error).message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { VolleyError } from '../../src/errors.js';
+import { ROOT } from '../../src/native.js';
+
+const START_TIMEOUT_MS = 10_000;
+
+/** A server that a measurement runs against, in a process of its own. */
+export interface Server {
+  host: string;
+  port: number;
+  /** `host:port` */
+  name: string;
+  stop(): Promise<void>;
+}
+
+function serverOf(child: ChildProcess, port: number): Server {
+  const stop = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const closed = once(child, 'close');
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS);
+    await closed;
+    clearTimeout(timer);
+  };
+  return { host: '127.0.0.1', port, name: `127.0.0.1:${port}`, stop };
+}
+
+/** Starts `volley node` on a free port. */
+export async function startNode(memory: string, ...args: string[]): Promise<Server> {
+  const child = spawn(
+    process.execPath,
+    [join(ROOT, 'bin/volley'), 'node', '-p', '0', '-m', memory, '--json', '--hugepages', 'off', ...args],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  const lines = createInterface({ input: child.stdout });
+  const line = await Promise.race([
+    once(lines, 'line').then(([text]) => text as string),
+    once(child, 'close').then(() => null),
+  ]);
+  if (line === null)
+    throw new VolleyError('ERR_VOLLEY_NODE_DOWN', 'the node of the bench ended at its start');
+  return serverOf(child, JSON.parse(line).port);
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+async function answers(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Starts stock memcached as Debian ships it. `megabytes` is its -m. */
+export async function startMemcached(megabytes: number): Promise<Server> {
+  const port = await freePort();
+  const args = ['-u', 'nobody', '-l', '127.0.0.1', '-p', String(port), '-U', '0', '-m', String(megabytes)];
+  const child = spawn('memcached', args, { stdio: 'inherit' });
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!(await answers(port))) {
+    if (Date.now() > deadline) throw new VolleyError('ERR_VOLLEY_NODE_DOWN', 'stock memcached did not start');
+    await sleep(20);
+  }
+  return serverOf(child, port);
+}
