@@ -156,7 +156,7 @@ test('what is handed out cannot be mapped writable, written or resized, not even
   region.share(path);
   const before = mappings('rw-s');
   const mapped = await native().openLocalRegion(path, 1000);
-  assert.is(mappings('rw-s'), before, 'only the owner maps it writable');
+  assert.ok(mappings('rw-s') <= before, 'only the owner maps it writable');
   assert.is(mappings('r--s'), 1, 'the reader maps it read-only');
   // GuestMemory.map maps writable: every descriptor of the region, also one reopened for writing, must be refused.
   let tried = 0;
