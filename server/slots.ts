@@ -1,7 +1,7 @@
 import type { Flights } from './flights.js';
 import { ITEM_UNIT_BYTES } from './item.js';
 import { Quarantine } from './quarantine.js';
-import { sizeClasses } from './size-classes.js';
+import { classGrowth, sizeClasses } from './size-classes.js';
 import { SlotPage } from './slot-page.js';
 
 /** End of a list of pages. */
@@ -48,7 +48,7 @@ export class Slots {
 
   constructor(private readonly options: SlotOptions) {
     const { pageBytes, pageCount } = options;
-    this.classBytes = sizeClasses(pageBytes);
+    this.classBytes = sizeClasses(pageBytes, pageCount);
     this.classOfUnits = new Uint8Array(pageBytes / ITEM_UNIT_BYTES + 1);
     for (let units = 0, sizeClass = 0; units < this.classOfUnits.length; units++) {
       while (this.classBytes[sizeClass]! < units * ITEM_UNIT_BYTES) sizeClass++;
@@ -62,27 +62,39 @@ export class Slots {
     this.quarantine = new Quarantine(options.flights, options.quarantineMs);
   }
 
+  /** By how much a size class is larger than the one before, at most. */
+  get growth(): number {
+    return classGrowth(this.options.pageCount);
+  }
+
   /** Slots in quarantine. */
   get resting(): number {
     return this.quarantine.size;
   }
 
-  /** Arena offset of a slot of at least `bytes` (at most a page), or -1 when there is none. */
+  /**
+   * Arena offset of a slot of at least `bytes` (at most a page), or -1 when there is none. Where neither the size class
+   * nor the pool has one left, a slot of a larger class serves: better waste than refuse.
+   */
   take(bytes: number): number {
     const sizeClass = this.classOfUnits[Math.ceil(bytes / ITEM_UNIT_BYTES)]!;
     if (this.heads[sizeClass] === NONE && this.pool.length === 0) this.release();
-    let page = this.heads[sizeClass]!;
-    if (page === NONE) {
-      if (this.pool.length === 0) return -1;
-      page = this.pool.pop()!;
-      const slotBytes = this.classBytes[sizeClass]!;
-      this.pages[page] = new SlotPage(sizeClass, Math.floor(this.options.pageBytes / slotBytes));
-      this.enlist(sizeClass, page);
+    if (this.heads[sizeClass] === NONE && this.pool.length > 0) this.cut(this.pool.pop()!, sizeClass);
+    for (let serving = sizeClass; serving < this.classBytes.length; serving++) {
+      const page = this.heads[serving]!;
+      if (page === NONE) continue;
+      const map = this.pages[page]!;
+      const slot = map.take();
+      if (map.free === 0) this.delist(serving, page);
+      return page * this.options.pageBytes + slot * this.classBytes[serving]!;
     }
-    const map = this.pages[page]!;
-    const slot = map.take();
-    if (map.free === 0) this.delist(sizeClass, page);
-    return page * this.options.pageBytes + slot * this.classBytes[sizeClass]!;
+    return -1;
+  }
+
+  private cut(page: number, sizeClass: number): void {
+    const slots = Math.floor(this.options.pageBytes / this.classBytes[sizeClass]!);
+    this.pages[page] = new SlotPage(sizeClass, slots);
+    this.enlist(sizeClass, page);
   }
 
   /** Makes a slot free at once: nobody was ever told of it. */

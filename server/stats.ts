@@ -145,7 +145,7 @@ export class Stats {
       inter: options.address,
       verbosity: options.verbosity,
       evictions: 'off',
-      growth_factor: '1.25',
+      growth_factor: this.source.slots.growth.toFixed(2),
       chunk_size: this.source.slots.use()[0]!.slotBytes,
       num_threads: 1,
       cas_enabled: 'yes',

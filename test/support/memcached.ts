@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, rmSync } from 'node:fs';
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const START_TIMEOUT_MS = 5000;
+const ANSWER_TIMEOUT_MS = 5000;
+
+/** Debian's stock memcached on a unix socket, to compare with. */
+export class Memcached {
+  readonly path = join(tmpdir(), `volley-test-${process.pid}-${randomBytes(4).toString('hex')}.sock`);
+  private readonly child: ChildProcess;
+
+  constructor() {
+    this.child = spawn('memcached', ['-u', 'root', '-s', this.path, '-t', '1', '-m', '64'], {
+      stdio: 'ignore',
+    });
+    process.once('exit', () => this.child.kill('SIGKILL'));
+  }
+
+  async ready(): Promise<void> {
+    for (let waitedMs = 0; !existsSync(this.path); waitedMs += 10) {
+      if (waitedMs > START_TIMEOUT_MS) throw new Error('memcached does not start');
+      await delay(10);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await once(this.child, 'close');
+    rmSync(this.path, { force: true });
+  }
+}
+
+/** A client of either server that keeps everything it is answered. */
+export class RawClient {
+  received = Buffer.alloc(0);
+  closed = false;
+  readonly socket: Socket;
+
+  constructor(where: NetConnectOpts) {
+    this.socket = connect(where);
+    this.socket.setNoDelay(true);
+    this.socket.on('data', (bytes) => {
+      this.received = Buffer.concat([this.received, bytes]);
+    });
+    this.socket.on('error', () => {});
+    this.socket.on('close', () => {
+      this.closed = true;
+    });
+  }
+
+  send(bytes: Buffer | string): this {
+    this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
+    return this;
+  }
+
+  /** What was answered until the server closed, or until the answer ends with `ending`. */
+  async answer(ending?: string): Promise<string> {
+    const isWhole = () => this.closed || (ending !== undefined && this.tail(ending.length) === ending);
+    await until(isWhole, `the answer to end, after ${this.received.length} bytes`);
+    const text = this.received.toString('latin1');
+    this.received = Buffer.alloc(0);
+    return text;
+  }
+
+  private tail(bytes: number): string {
+    return this.received.subarray(-bytes).toString('latin1');
+  }
+
+  async close(): Promise<void> {
+    this.socket.destroy();
+    if (!this.closed) await once(this.socket, 'close');
+  }
+}
+
+/** Waits until `isTrue`, for some seconds at most. */
+export async function until(
+  isTrue: () => boolean,
+  what: string,
+  timeoutMs = ANSWER_TIMEOUT_MS,
+): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!isTrue()) {
+    if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
+    await delay(5);
+  }
+}
