@@ -3,7 +3,8 @@ import type { Cluster, LoadReport, Manifest } from '../client/index.js';
 import { type GuestMemory, native } from '../src/native.js';
 import { type AcceleratorChoice, chooseAccelerator } from './accelerator.js';
 import { startKernel } from './doorbell.js';
-import { GuestFiller, type StoredKernel } from './guest-filler.js';
+import { canTieToThisProcess } from './executable.js';
+import { type FilledGuest, GuestFiller, type StoredKernel } from './guest-filler.js';
 import { type GuestOutcome, GuestRun } from './guest-run.js';
 import { Handoff } from './handoff.js';
 import { KERNEL_HEADER_BYTES_MAX, parseKernelHeader, parseRawKernel } from './kernel-image.js';
@@ -24,6 +25,7 @@ import { type BootPoint, type PointTimes, StageClock } from './stage-clock.js';
 import { makeStubKernel, pathOf } from './stub-kernel.js';
 
 const LAST_LINES = 20;
+const NO_SETPRIV = 'setpriv (Debian: util-linux) is missing: a QEMU outlives this process if that is killed';
 
 export interface BootOptions {
   cluster: Pick<Cluster, 'open' | 'load' | 'read' | 'stages'>;
@@ -59,8 +61,9 @@ export interface BootReport {
   machine: Machine;
   acceleratorReason: string;
   cmdline: string;
-  kernel: { name: string; kind: Manifest['kind'] };
-  initrd: { name: string };
+  /** `address` is the guest physical one of the image's first byte. */
+  kernel: { name: string; kind: Manifest['kind']; bytes: number; address: number };
+  initrd: { name: string; bytes: number; address: number };
   /** Milliseconds that the cluster's connecting, tables, reading and verifying took. */
   stages: { connectMs: number; tablesMs: number; readMs: number; verifyMs: number };
   /** When each point was reached. */
@@ -68,6 +71,7 @@ export interface BootReport {
   totals: LoadTotals;
   /** Each image's own load. */
   loads: LoadReport[];
+  /** What is not as it should be, though the guest booted. */
   notices: string[];
   /** The last lines of the guest's serial output. */
   lastLines: string[];
@@ -88,7 +92,6 @@ class Boot {
   readonly #clock: StageClock;
   readonly #cmdline: string;
   readonly #qemu: string;
-  #loads: LoadReport[] = [];
 
   constructor(options: BootOptions) {
     this.#options = options;
@@ -132,7 +135,7 @@ class Boot {
     const { until, userspace, timeoutMs, output, signal } = this.#options;
     const stub = makeStubKernel(stored.kernel.setup);
     let run: GuestRun | undefined;
-    let filling: Promise<void> | undefined;
+    let filling: Promise<FilledGuest> | undefined;
     try {
       const kernelArguments = ['-kernel', pathOf(stub), '-append', this.#cmdline];
       const args = [...machineArguments(machine, pathOf(memory)), ...kernelArguments];
@@ -148,11 +151,13 @@ class Boot {
         signal,
       });
       filling = this.#fillAndStart(run, stored, memory);
-      await run.guard(filling);
+      const filled = await run.guard(filling);
       const outcome = await run.outcome;
-      const endReason = run.endReason;
+      const { endReason } = run;
       await run.stop();
-      return this.#report(machine, choice, stored, outcome, endReason, run);
+      const lastLines = run.log.lines().slice(-LAST_LINES);
+      const guest = { outcome, endReason, machine, acceleratorReason: choice.reason, lastLines };
+      return { ...guest, ...this.#describe(stored, filled) };
     } finally {
       await run?.stop();
       // A load that was cut short still has threads writing to guest memory until it settles.
@@ -162,43 +167,33 @@ class Boot {
   }
 
   /** Everything from QEMU's start to the doorbell. */
-  async #fillAndStart(run: GuestRun, stored: StoredKernel, memory: GuestMemory): Promise<void> {
+  async #fillAndStart(run: GuestRun, stored: StoredKernel, memory: GuestMemory): Promise<FilledGuest> {
     const { cluster, initrd } = this.#options;
     const layoutTold = readLayout(run, memory);
     const filler = new GuestFiller(cluster, stored, memory, run.signal);
-    const { placement, initrdBytes, loads } = await filler.fill(initrd, layoutTold);
-    this.#loads = loads;
+    const filled = await filler.fill(initrd, layoutTold);
     this.#clock.reach('loaded');
     const layout = await layoutTold;
     const handoff = new Handoff(memory, (address, bytes) => layout.offsetOf(address, bytes));
-    const order = { entry: stored.kernel.entry, initrdAddress: placement.initrdAddress, initrdBytes };
+    const { initrdAddress } = filled.placement;
+    const order = { entry: stored.kernel.entry, initrdAddress, initrdBytes: filled.initrdBytes };
     await startKernel(handoff, order, run, this.#clock);
+    return filled;
   }
 
-  #report(
-    machine: Machine,
-    choice: AcceleratorChoice,
-    stored: StoredKernel,
-    outcome: GuestOutcome,
-    endReason: string | null,
-    run: GuestRun,
-  ): BootReport {
-    const { cluster, kernel, initrd } = this.#options;
-    const totals = totalOf(this.#loads);
+  /** The report's part on what was loaded and when. */
+  #describe({ manifest, kernel }: StoredKernel, { placement, initrdBytes, loads }: FilledGuest) {
+    const totals = totalOf(loads);
+    const { kind, imageBytes } = manifest;
     return {
-      outcome,
-      endReason,
-      machine,
-      acceleratorReason: choice.reason,
       cmdline: this.#cmdline,
-      kernel: { name: kernel, kind: stored.manifest.kind },
-      initrd: { name: initrd },
-      stages: { ...cluster.stages, readMs: totals.readMs, verifyMs: totals.verifyMs },
+      kernel: { name: this.#options.kernel, kind, bytes: imageBytes, address: kernel.loadAddress },
+      initrd: { name: this.#options.initrd, bytes: initrdBytes, address: placement.initrdAddress },
+      stages: { ...this.#options.cluster.stages, readMs: totals.readMs, verifyMs: totals.verifyMs },
       points: this.#clock.times(),
       totals,
-      loads: this.#loads,
-      notices: [],
-      lastLines: run.log.lines().slice(-LAST_LINES),
+      loads,
+      notices: canTieToThisProcess() ? [] : [NO_SETPRIV],
     };
   }
 }

@@ -27,6 +27,11 @@ export function tiedToThisProcess(command: string, args: string[]): [command: st
   return setpriv ? [setpriv, ['--pdeathsig', 'KILL', '--', command, ...args]] : [command, args];
 }
 
+/** Whether tiedToThisProcess() has what it needs. */
+export function canTieToThisProcess(): boolean {
+  return findExecutable('setpriv') !== undefined;
+}
+
 /** The environment for child processes: what programs need, and nothing that was preloaded into this one. */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const names = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'XDG_RUNTIME_DIR'];

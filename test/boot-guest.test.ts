@@ -1,51 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { PassThrough } from 'node:stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  type BootOptions,
-  boot,
-  bootDirect,
-  type PreparedKernel,
-  prepareKernel,
-} from '../hypervisor-shim/index.js';
-import { isVolleyError } from '../src/errors.js';
-import { withFakeQemu } from './support/fake-qemu.js';
-import { FileCluster } from './support/file-cluster.js';
+import { boot, bootDirect } from '../hypervisor-shim/index.js';
+import { kernelCluster } from './support/kernel-cluster.js';
 import { debianKernel } from './support/tiny-kernel.js';
 
 const test = suite('booting a guest whose RAM the hook fills');
 
 const MIB = 1 << 20;
-let prepared: PreparedKernel | undefined;
-
-/** Debian's kernel as segments (`linux`) and as it is (`bzimage`), and an initrd that is none. */
-async function cluster(): Promise<FileCluster> {
-  prepared ??= await prepareKernel(debianKernel());
-  return new FileCluster()
-    .add('linux', prepared.source, prepared.kind)
-    .add('bzimage', readFileSync(debianKernel()))
-    .add('noise', Buffer.alloc(3 * MIB, 0x5a))
-    .add('nothing', Buffer.alloc(0));
-}
-
-async function errorOf(options: Partial<BootOptions>): Promise<string> {
-  const all = { cluster: await cluster(), kernel: 'linux', initrd: 'noise', timeoutMs: 20_000, ...options };
-  return boot(all).then(
-    () => 'no error',
-    (error: unknown) => {
-      if (!isVolleyError(error)) throw error;
-      return `${error.code} ${error.message}`;
-    },
-  );
-}
-
-/** Child processes of this process, and descriptors that it has open. */
-function belongings(): { children: string[]; descriptors: number } {
-  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
-  return { children, descriptors: readdirSync('/proc/self/fd').length };
-}
 
 test('a kernel stored as segments starts, and so does one stored as it is', async () => {
   for (const kernel of ['linux', 'bzimage']) {
@@ -54,7 +16,7 @@ test('a kernel stored as segments starts, and so does one stored as it is', asyn
     output.on('data', (bytes: Buffer) => (serial += bytes.toString()));
     // The kernel finds its initrd and says what it thinks of it.
     const report = await boot({
-      cluster: await cluster(),
+      cluster: await kernelCluster(),
       kernel,
       initrd: 'noise',
       cmdline: 'console=ttyS0 panic=-1 volley.test=1',
@@ -74,6 +36,8 @@ test('a kernel stored as segments starts, and so does one stored as it is', asyn
       [...ms].sort((a, b) => a - b),
       'the stages come in their order',
     );
+    assert.is(report.kernel.address % 4096, 0);
+    assert.ok(report.initrd.address > 16 * MIB && report.initrd.address < 224 * MIB);
     assert.ok((points.firmware?.sinceSpawn ?? 0) > 0);
     assert.is(
       report.totals.bytes,
@@ -84,8 +48,8 @@ test('a kernel stored as segments starts, and so does one stored as it is', asyn
 
 test('an initrd above 4 GiB is found by the guest', async () => {
   // A kernel that may only be told of low memory up to here leaves no room below.
-  const files = await cluster();
-  const image = Buffer.from(prepared!.source);
+  const files = await kernelCluster();
+  const image = await files.read(await files.open('linux'), 0, Number.POSITIVE_INFINITY);
   image.writeUInt32LE(64 * MIB, 4096 + 0x22c);
   files.add('linux', image, 'kernel');
   const report = await boot({
@@ -96,58 +60,8 @@ test('an initrd above 4 GiB is found by the guest', async () => {
     until: 'Trying to unpack rootfs image as initramfs',
     timeoutMs: 30_000,
   });
-  const disk = report.lastLines.join('\n');
-  assert.is(report.outcome, 'until', disk);
-});
-
-test('a guest without an initrd panics, which is told', async () => {
-  const text = await errorOf({ initrd: 'nothing', until: 'READY' });
-  assert.match(text, /^ERR_VOLLEY_GUEST the guest's kernel gave up: Kernel panic - not syncing: VFS/);
-});
-
-test('images that are missing or no kernel end the boot before or after QEMU has started', async () => {
-  assert.match(await errorOf({ kernel: 'gone' }), /^ERR_VOLLEY_NOT_FOUND .*"gone"/);
-  assert.match(await errorOf({ initrd: 'gone' }), /^ERR_VOLLEY_NOT_FOUND .*"gone"/);
-  assert.match(await errorOf({ kernel: 'noise' }), /^ERR_VOLLEY_KERNEL image "noise" is no x86 kernel/);
-  assert.match(await errorOf({ kernel: 'nothing' }), /^ERR_VOLLEY_KERNEL image "nothing" is too short/);
-});
-
-test('too little guest memory is told with how much is needed', async () => {
-  const text = await errorOf({ memoryBytes: 64 * MIB });
-  assert.match(text, /^ERR_VOLLEY_MEMORY .*at least 97M are needed .*--memory \d+M/);
-  assert.match(await errorOf({ memoryBytes: 1 }), /^ERR_VOLLEY_USAGE /);
-  assert.match(await errorOf({ cpus: 0 }), /^ERR_VOLLEY_USAGE /);
-  assert.match(await errorOf({ cmdline: 'x'.repeat(5000) }), /^ERR_VOLLEY_USAGE .*command line/);
-});
-
-test('a QEMU that is missing, refuses, or hangs before its monitor answers is told', async () => {
-  assert.match(await errorOf({ qemu: '/nowhere/qemu' }), /^ERR_VOLLEY_QEMU \/nowhere\/qemu is not installed/);
-  await withFakeQemu('echo "qemu: no such option" >&2; exit 1', async (qemu) => {
-    assert.match(
-      await errorOf({ qemu }),
-      /^ERR_VOLLEY_QEMU .*before the guest was started: qemu: no such option/,
-    );
-  });
-  await withFakeQemu('exec sleep 60', async (qemu) => {
-    assert.match(await errorOf({ qemu, until: 'X', timeoutMs: 300 }), /^ERR_VOLLEY_GUEST .*within 0.3 s/);
-  });
-});
-
-test('a guest that never gets to the marker is stopped in time', async () => {
-  const began = performance.now();
-  const text = await errorOf({ until: 'this never comes', timeoutMs: 1000 });
-  assert.match(text, /^ERR_VOLLEY_GUEST .*did not print "this never comes" within 1 s; its last line: /);
-  assert.ok(performance.now() - began < 5000);
-});
-
-test('an interrupt in mid-load waits for the load to let go of guest memory, then cleans up', async () => {
-  const files = await cluster();
-  files.hang = true;
-  const controller = new AbortController();
-  setTimeout(() => controller.abort(), 200);
-  const text = await errorOf({ cluster: files, signal: controller.signal });
-  assert.match(text, /^ERR_VOLLEY_ABORTED /);
-  assert.is(files.running, 0);
+  assert.is(report.outcome, 'until');
+  assert.ok(report.initrd.address >= 2 ** 32);
 });
 
 test('the reference boot runs the same kernel from files', async () => {
@@ -160,16 +74,6 @@ test('the reference boot runs the same kernel from files', async () => {
   });
   assert.is(report.outcome, 'until');
   assert.ok(report.points.kernel!.sinceSpawn! > 0);
-});
-
-test('after all that no process, descriptor or file is left', async () => {
-  const before = belongings();
-  await boot({ cluster: await cluster(), kernel: 'linux', initrd: 'noise', until: 'Linux version' });
-  await errorOf({ until: 'never', timeoutMs: 300 });
-  assert.equal(belongings(), before);
-  assert.equal(before.children, []);
-  const left = readdirSync(tmpdir()).filter((name) => name.startsWith('volley-qemu-'));
-  assert.equal(left, []);
 });
 
 test.run();

@@ -4,6 +4,7 @@ import {
   type BootReport,
   boot,
   DEFAULT_CMDLINE,
+  DEFAULT_MEMORY_BYTES,
   DEFAULT_QEMU,
   stageRows,
 } from '../../hypervisor-shim/index.js';
@@ -30,6 +31,8 @@ interface BootFlags {
   json?: boolean;
 }
 
+const MIB = 1024 * 1024;
+
 const EXAMPLES = `
 Examples:
   volley upload /boot/vmlinuz --kernel --name linux
@@ -47,7 +50,7 @@ export function register(program: Command): void {
     .requiredOption('--kernel <name>', 'image of the kernel, stored with upload --kernel')
     .requiredOption('--initrd <name>', 'image of the initrd')
     .option('--cmdline <text>', "the kernel's command line", DEFAULT_CMDLINE)
-    .option('--memory <size>', "the guest's memory, such as 512M or 2G", parseBytes, 512 * 1024 * 1024)
+    .option('--memory <size>', "the guest's memory, such as 512M or 2G", parseBytes, DEFAULT_MEMORY_BYTES)
     .option('--cpus <count>', "the guest's processors", parseCount, 1)
     .option('--until <text>', 'text on the serial port that makes the boot a success')
     .option('--userspace <text>', 'text by which userspace is timed (default: that of --until)')
@@ -123,7 +126,8 @@ function printReport(report: BootReport): void {
           `  ${totals.retries} reads were repeated, ${totals.checksumFailures} chunks failed their checksum first`,
         ]
       : []),
-    `guest: ${formatBytes(machine.memoryBytes)}, ${machine.cpus} CPU, ${machine.accelerator} (${report.acceleratorReason})`,
+    `guest: ${machine.memoryBytes / MIB} MiB, ${machine.cpus} CPU, ${machine.accelerator} (${report.acceleratorReason})`,
+    ...report.notices,
     `outcome: ${outcomeIn(report)}`,
   );
 }
