@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isVolleyError, VolleyError } from '../src/errors.js';
@@ -10,12 +11,16 @@ import { systemWords } from '../src/system-error.js';
  */
 export class OutputFile {
   #memory: GuestMemory | null = null;
+  /** For a process that is ended in mid-load. */
+  readonly #onExit = () => rmSync(this.temporary, { force: true });
 
   private constructor(
     readonly path: string,
     readonly temporary: string,
     readonly file: FileHandle,
-  ) {}
+  ) {
+    process.once('exit', this.#onExit);
+  }
 
   /**
    * Makes the temporary file, with all its space allocated.
@@ -50,6 +55,8 @@ export class OutputFile {
     } catch (error) {
       await rm(this.temporary, { force: true });
       throw fileError(this.path, systemWords(error), error);
+    } finally {
+      process.off('exit', this.#onExit);
     }
   }
 
@@ -58,6 +65,7 @@ export class OutputFile {
     this.#memory?.close();
     await this.file.close();
     await rm(this.temporary, { force: true });
+    process.off('exit', this.#onExit);
   }
 
   /** Space first: a disk that is full must be an error now, not a SIGBUS while the load writes. */

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClusterNode } from './cluster-node.js';
 import { nodeProtocol, nodeTimeout } from './node-errors.js';
-import { type NodeAddress, TextConnection } from './text-connection.js';
+import { TextConnection } from './text-connection.js';
 
 const BUSY_PAUSE_MS = 50;
-const REFUSAL = /^(?:ERROR|CLIENT_ERROR|SERVER_ERROR)/;
+const REFUSAL = /^(?:ERROR|CLIENT_ERROR|SERVER_ERROR|BADCLASS)/;
 
 /** An item as the node's listing tells it. */
 export interface ListedItem {
@@ -13,20 +14,22 @@ export interface ListedItem {
 }
 
 /**
- * Lists all items of a node (`lru_crawler metadump all`; memcached 1.5.6 and later, and Volley's nodes) and hands
- * them over one by one, so that memory stays bounded however many there are.
+ * Lists all items of a node and hands them over one by one, so that memory stays bounded however many there are. A
+ * memcached (1.6.18 and later) is asked to walk its hashtable: `metadump all` walks its LRU lists, and misses items
+ * that memcached moves between them meanwhile. A Volley node has no LRU lists, and `all` tells of every item.
  * @throws VolleyError ERR_VOLLEY_PROTOCOL when the node cannot list, ERR_VOLLEY_TIMEOUT, ERR_VOLLEY_NODE_DOWN
  */
 export async function listItems(
-  node: NodeAddress,
+  node: ClusterNode,
   timeoutMs: number,
   onItem: (item: ListedItem) => void,
   signal?: AbortSignal,
 ): Promise<void> {
+  const request = `lru_crawler metadump ${node.volley ? 'all' : 'hash'}`;
   const connection = await TextConnection.connect(node, timeoutMs, signal);
   const deadline = performance.now() + timeoutMs;
   try {
-    while (!(await listOnce(connection, onItem, signal))) {
+    while (!(await listOnce(connection, request, onItem, signal))) {
       if (performance.now() > deadline)
         throw nodeTimeout(node.name, 'a listing, it is busy with another', timeoutMs);
       await sleep(BUSY_PAUSE_MS);
@@ -39,10 +42,10 @@ export async function listItems(
 /** False when the node is busy with another listing. */
 async function listOnce(
   connection: TextConnection,
+  request: string,
   onItem: (item: ListedItem) => void,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  const request = 'lru_crawler metadump all';
   let busy = false;
   const onLine = (line: string) => {
     if (line === 'END') return true;

@@ -1,0 +1,164 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { contentDigest } from '../src/digest.js';
+import { chunkKey } from '../src/keys.js';
+import { runCli, startCli } from './support/cli.js';
+import { CHUNK_BYTES, randomImage } from './support/images.js';
+import { startMemcached, type TestNode, withCluster, withNodes } from './support/nodes.js';
+import { deleteItem } from './support/raw-client.js';
+import { TrafficProxy } from './support/traffic-proxy.js';
+
+const test = suite('cli load file');
+
+/** A memcached that holds an image called `a`, and an empty folder. */
+async function withImage(
+  content: Buffer,
+  work: (node: TestNode, folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'volley-test-'));
+  try {
+    await withNodes([() => startMemcached()], async (node) => {
+      await withCluster([node!], async (cluster) => {
+        await cluster.upload(content, { name: 'a' });
+      });
+      await work(node!, folder);
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test('a load replaces a file whole, through a symbolic link too', async () => {
+  const content = randomImage(10, 3);
+  await withImage(content, async (node, folder) => {
+    const file = join(folder, 'file');
+    const link = join(folder, 'link');
+    writeFileSync(file, 'older');
+    symlinkSync(file, link);
+    assert.is((await runCli(['load', 'a', '--out', link, '--nodes', node.name])).code, 0);
+    assert.ok(readFileSync(file).equals(content));
+    assert.equal(readdirSync(folder).sort(), ['file', 'link']);
+  });
+});
+
+test('an empty image makes an empty file', async () => {
+  await withImage(Buffer.alloc(0), async (node, folder) => {
+    const file = join(folder, 'file');
+    assert.is((await runCli(['load', 'a', '--out', file, '--nodes', node.name])).code, 0);
+    assert.is(statSync(file).size, 0);
+    assert.is((await runCli(['load', 'a', '--out', '-', '--nodes', node.name])).stdout, '');
+  });
+});
+
+test('a load that fails leaves no file, an older file as it was, and nothing on stdout', async () => {
+  const content = randomImage(10);
+  await withImage(content, async (node, folder) => {
+    await deleteItem(node.port, chunkKey(contentDigest(content.subarray(CHUNK_BYTES, 2 * CHUNK_BYTES))));
+    const old = join(folder, 'old');
+    writeFileSync(old, 'older');
+    for (const out of [join(folder, 'new'), old, '-']) {
+      const { code, stdout, stderr } = await runCli(['load', 'a', '--out', out, '--nodes', node.name]);
+      assert.is(code, 1);
+      assert.is(stdout, '');
+      assert.match(stderr, /^volley: image "a": chunk 1 of 10 on node .* is not there; .*\n$/);
+    }
+    assert.equal(readdirSync(folder), ['old']);
+    assert.is(readFileSync(old, 'utf8'), 'older');
+  });
+});
+
+test('what is no regular file, or cannot be written, is not touched', async () => {
+  await withImage(randomImage(1), async (node, folder) => {
+    const sealed = join(folder, 'sealed');
+    mkdirSync(sealed);
+    for (const [out, words] of [
+      ['/dev/null', /no regular file/],
+      [folder, /no regular file/],
+      [join(folder, 'none', 'x'), /no such file or directory/],
+      ['/proc/x', /cannot write \/proc\/x/],
+    ] as const) {
+      const { code, stderr } = await runCli(['load', 'a', '--out', out, '--nodes', node.name]);
+      assert.is(code, 1);
+      assert.match(stderr, words);
+    }
+    chmodSync(sealed, 0o700);
+    assert.ok(statSync('/dev/null').isCharacterDevice());
+    assert.equal(readdirSync(folder), ['sealed']);
+  });
+});
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`${signal} in mid-load leaves no file`, async () => {
+    await withImage(randomImage(200), async (node, folder) => {
+      const proxy = await TrafficProxy.start(node.port);
+      const cli = startCli(['load', 'a', '--out', join(folder, 'file'), '--nodes', proxy.name]);
+      let sent = false;
+      proxy.onTraffic = async (_, fromNode) => {
+        if (fromNode < 2_000_000) return;
+        if (!sent) cli.signal(signal);
+        sent = true;
+        // What is on its way stays there: only the signal can end the load.
+        await new Promise(() => {});
+      };
+      assert.is(await cli.ended(), 1);
+      assert.match(cli.stderr, /^volley: interrupted.*\n$/);
+      assert.equal(readdirSync(folder), []);
+      await proxy.close();
+    });
+  });
+}
+
+test('a second signal ends a load at once, and leaves no file either', async () => {
+  await withImage(randomImage(200), async (node, folder) => {
+    const proxy = await TrafficProxy.start(node.port);
+    proxy.onTraffic = async (_, fromNode) => {
+      if (fromNode > 2_000_000) await new Promise(() => {});
+    };
+    const cli = startCli(['load', 'a', '--out', join(folder, 'file'), '--nodes', proxy.name]);
+    await cli.until('start of the load', () => proxy.fromNode > 2_000_000);
+    cli.signal('SIGINT');
+    cli.signal('SIGINT');
+    cli.signal('SIGTERM');
+    assert.is(await cli.ended(), 1);
+    assert.equal(readdirSync(folder), []);
+    await proxy.close();
+  });
+});
+
+test('SIGINT in mid-upload ends it with one line, and what was sent is used when it is run again', async () => {
+  await withNodes([() => startMemcached()], async (node) => {
+    const proxy = await TrafficProxy.start(node!.port);
+    const content = randomImage(300);
+    const cli = startCli(['upload', '-', '--name', 'a', '--nodes', proxy.name]);
+    cli.child.stdin!.write(content.subarray(0, 200 * CHUNK_BYTES));
+    let sent = false;
+    proxy.onTraffic = (toNode) => {
+      if (toNode < 2_000_000 || sent) return;
+      sent = true;
+      cli.signal('SIGINT');
+    };
+    assert.is(await cli.ended(), 1);
+    assert.match(cli.stderr, /^volley: interrupted.*\n$/);
+    proxy.onTraffic = () => {};
+    const again = await runCli(['upload', '-', '--name', 'a', '--nodes', proxy.name, '--json'], {}, content);
+    const { presentChunks, sentChunks } = JSON.parse(again.stdout);
+    assert.ok(presentChunks > 30, String(presentChunks));
+    assert.is(presentChunks + sentChunks, 300);
+    await proxy.close();
+  });
+});
+
+test.run();
