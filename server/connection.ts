@@ -92,6 +92,8 @@ export class Connection {
 
   /** Takes up what was left over, then reading, when the session is ready again. */
   private goOn(): void {
+    // The writes of a connection that is destroyed end too.
+    if (this.socket.destroyed) return;
     if (this.readingPaused && this.closingMs === null && !this.session!.paused) {
       this.take(this.leftover);
       if (!this.session!.paused) {

@@ -26,7 +26,9 @@ const KEEP_ALIVE_MS = 60_000;
 const DRAIN_POLL_MS = 20;
 /** Milliseconds that clients have to close their side when the node stops. */
 const FAREWELL_MS = 250;
-const VERSION: string = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version;
+const PACKAGE: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+/** The memcached whose commands are spoken, for clients that look at the number, then our own version. */
+const VERSION = `1.6.0-volley-${PACKAGE.version}`;
 
 /** A storage node: owns a region of memory, serves it by the memcached protocols and hands it out on this host. */
 export class StorageNode {
@@ -113,6 +115,11 @@ export class StorageNode {
   /** The region's epoch, 16 hex digits. */
   get epoch(): string {
     return this.region.info.epoch.toString(16).padStart(16, '0');
+  }
+
+  /** What the node counts; live. */
+  get counters(): Readonly<Counters> {
+    return this.context.counters;
   }
 
   /** Why the region is not what was asked for (no hugepages…), or null. */

@@ -41,8 +41,8 @@ export interface NodeOptions {
 }
 
 export const ITEM_SIZE_MAX = MIB;
-/** As many pages as a Float64 of the arena's offsets and the native side agree on: 64 TiB. */
-const MEMORY_BYTES_MAX = 2 ** 46;
+/** 16 TiB: for as many items as the default table may have. */
+const MEMORY_BYTES_MAX = 2 ** 44;
 
 /** Fills in the defaults. @throws VolleyError ERR_VOLLEY_USAGE when a value is out of bounds */
 export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {

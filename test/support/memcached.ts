@@ -38,15 +38,15 @@ export class Memcached {
 
 /** A client of either server that keeps everything it is answered. */
 export class RawClient {
-  received = Buffer.alloc(0);
   closed = false;
+  private received: Buffer[] = [];
   readonly socket: Socket;
 
   constructor(where: NetConnectOpts) {
     this.socket = connect(where);
     this.socket.setNoDelay(true);
     this.socket.on('data', (bytes) => {
-      this.received = Buffer.concat([this.received, bytes]);
+      this.received.push(bytes);
     });
     this.socket.on('error', () => {});
     this.socket.on('close', () => {
@@ -61,15 +61,14 @@ export class RawClient {
 
   /** What was answered until the server closed, or until the answer ends with `ending`. */
   async answer(ending?: string): Promise<string> {
-    const isWhole = () => this.closed || (ending !== undefined && this.tail(ending.length) === ending);
-    await until(isWhole, `the answer to end, after ${this.received.length} bytes`);
-    const text = this.received.toString('latin1');
-    this.received = Buffer.alloc(0);
-    return text;
+    const isWhole = () => this.closed || (ending !== undefined && this.endsWith(ending));
+    await until(isWhole, 'the answer to end');
+    return Buffer.concat(this.received.splice(0)).toString('latin1');
   }
 
-  private tail(bytes: number): string {
-    return this.received.subarray(-bytes).toString('latin1');
+  private endsWith(ending: string): boolean {
+    const tail = Buffer.concat(this.received.slice(-ending.length));
+    return tail.subarray(-ending.length).toString('latin1') === ending;
   }
 
   async close(): Promise<void> {
