@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import type { Cluster, LoadReport, Manifest } from '../client/index.js';
+import { quote } from '../src/keys.js';
 import { type GuestMemory, native } from '../src/native.js';
 import { type AcceleratorChoice, chooseAccelerator } from './accelerator.js';
 import { startKernel } from './doorbell.js';
@@ -45,6 +46,8 @@ export interface BootOptions {
   /** From QEMU's start to `until`, or to the guest's end. Default: as long as it takes. */
   timeoutMs?: number;
   accelerator?: 'auto' | Accelerator;
+  /** Whether guest memory is made of hugepages when enough are free. Default `auto`. */
+  hugepages?: 'auto' | 'off';
   /** Path or name of the QEMU binary. */
   qemu?: string;
   /** Gets the guest's serial output as it comes. */
@@ -109,7 +112,8 @@ class Boot {
     ]);
     checkCmdline(this.#cmdline, stored.kernel.bzImage.cmdlineBytesMax);
     const machine = { ...checked, accelerator: choice.accelerator };
-    const memory = native().GuestMemory.create(machine.memoryBytes);
+    const hugepages = this.#options.hugepages !== 'off';
+    const memory = native().GuestMemory.create(machine.memoryBytes, { hugepages });
     try {
       return await this.#runGuest(machine, choice, stored, memory);
     } finally {
@@ -123,7 +127,7 @@ class Boot {
     const headBytes = Math.min(KERNEL_HEADER_BYTES_MAX, manifest.imageBytes);
     const head = await cluster.read(manifest, 0, headBytes);
     const parse = manifest.kind === 'kernel' ? parseKernelHeader : parseRawKernel;
-    return { manifest, kernel: parse(head, manifest.imageBytes, `image "${name}"`) };
+    return { manifest, kernel: parse(head, manifest.imageBytes, `image ${quote(name)}`) };
   }
 
   async #runGuest(
@@ -156,7 +160,10 @@ class Boot {
       const { endReason } = run;
       await run.stop();
       const lastLines = run.log.lines().slice(-LAST_LINES);
-      const guest = { outcome, endReason, machine, acceleratorReason: choice.reason, lastLines };
+      const notices = [memory.notice, canTieToThisProcess() ? null : NO_SETPRIV].filter(
+        (text) => text !== null,
+      );
+      const guest = { outcome, endReason, machine, acceleratorReason: choice.reason, notices, lastLines };
       return { ...guest, ...this.#describe(stored, filled) };
     } finally {
       await run?.stop();
@@ -193,7 +200,6 @@ class Boot {
       points: this.#clock.times(),
       totals,
       loads,
-      notices: canTieToThisProcess() ? [] : [NO_SETPRIV],
     };
   }
 }

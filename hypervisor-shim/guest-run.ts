@@ -74,8 +74,14 @@ export class GuestRun {
     if (options.signal?.aborted) this.#onAbort();
   }
 
-  /** @throws VolleyError ERR_VOLLEY_QEMU when QEMU cannot be started */
+  /** @throws VolleyError ERR_VOLLEY_QEMU when QEMU cannot be started, ERR_VOLLEY_USAGE */
   static async start(options: GuestRunOptions): Promise<GuestRun> {
+    if (options.until === '' || options.userspace === '') {
+      throw new VolleyError(
+        'ERR_VOLLEY_USAGE',
+        'the text to wait for is empty; give some, or leave the option out',
+      );
+    }
     options.clock.reach('spawn');
     return new GuestRun(await Qemu.start(options.qemu, options.args), options);
   }

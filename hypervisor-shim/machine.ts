@@ -58,7 +58,7 @@ export function checkCmdline(cmdline: string, bytesMax: number): void {
  * @param memoryPath a file that is to be the guest's RAM, shared; without it QEMU makes its own
  */
 export function machineArguments(machine: Machine, memoryPath?: string): string[] {
-  const backend = `memory-backend-file,id=${BACKEND},size=${machine.memoryBytes},mem-path=${memoryPath},share=on`;
+  const backend = `memory-backend-file,id=${BACKEND},size=${machine.memoryBytes},mem-path=${memoryPath},share=on,align=2M`;
   return [
     ...['-machine', memoryPath ? `q35,memory-backend=${BACKEND}` : 'q35'],
     ...(memoryPath ? ['-object', backend] : []),

@@ -32,6 +32,8 @@ export class Qemu {
     child.stderr!.on('data', (bytes: Buffer) => {
       if (this.#stderr.length < STDERR_BYTES_MAX) this.#stderr += bytes.toString('utf8');
     });
+    // A signal that cannot be sent any more is told so, too; that QEMU has ended is all that matters.
+    child.on('error', () => {});
     process.once('exit', this.#onExit);
     this.ended = new Promise((resolve) => {
       child.once('close', (code, signal) => {

@@ -51,6 +51,7 @@ test('too little guest memory is told with how much is needed', async () => {
   assert.match(text, /^ERR_VOLLEY_MEMORY .*at least 97M are needed .*--memory \d+M/);
   assert.match(await errorOf({ memoryBytes: 1 }), /^ERR_VOLLEY_USAGE /);
   assert.match(await errorOf({ cpus: 0 }), /^ERR_VOLLEY_USAGE /);
+  assert.match(await errorOf({ until: '' }), /^ERR_VOLLEY_USAGE .*empty/);
   assert.match(await errorOf({ cmdline: 'x'.repeat(5000) }), /^ERR_VOLLEY_USAGE .*command line/);
 });
 

@@ -27,6 +27,7 @@ interface BootFlags {
   nodeTimeout: number;
   transport: 'auto' | 'local' | 'tcp';
   accel: 'auto' | 'kvm' | 'tcg';
+  hugepages: 'auto' | 'off';
   qemu: string;
   json?: boolean;
 }
@@ -60,6 +61,9 @@ export function register(program: Command): void {
       new Option('--accel <how>', 'auto takes KVM where a probe shows that it runs')
         .choices(['auto', 'kvm', 'tcg'])
         .default('auto'),
+    )
+    .addOption(
+      new Option('--hugepages <how>', 'whether to use hugepages').choices(['auto', 'off']).default('auto'),
     )
     .option('--qemu <path>', 'the QEMU to run', DEFAULT_QEMU)
     .option('--nodes <list>', 'storage nodes, host:port separated by commas')
@@ -95,6 +99,7 @@ async function run(flags: BootFlags): Promise<void> {
       userspace: flags.userspace,
       timeoutMs: flags.timeout === undefined ? undefined : flags.timeout * 1000,
       accelerator: flags.accel,
+      hugepages: flags.hugepages,
       qemu: flags.qemu,
       output: json ? process.stderr : process.stdout,
       signal,
