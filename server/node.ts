@@ -150,6 +150,7 @@ export class StorageNode {
       this.server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, address, port)));
       this.server.listen({ host: address, port, backlog: 1024 }, resolve);
     });
+    this.server.on('error', (error) => this.log(`a connection could not be accepted: ${error.message}`));
     const bound = this.server.address();
     if (bound !== null && typeof bound === 'object') this.port = bound.port;
   }
@@ -208,7 +209,6 @@ export class StorageNode {
 
   private async shutDown(): Promise<void> {
     clearInterval(this.ticker);
-    this.context.sweeper.stop();
     this.region.unshare();
     this.localPath = null;
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
@@ -221,6 +221,7 @@ export class StorageNode {
     for (const connection of this.connections) connection.destroy();
     this.rejections.destroy();
     await closed;
+    this.context.sweeper.stop();
     this.context.waiters.stop();
     this.region.close();
   }

@@ -192,7 +192,10 @@ export class Session implements CommandHandler {
 
   stats(request: StatsRequest): void {
     const isReset = request.topic === 'reset';
-    if (isReset) this.context.counters.reset();
+    if (isReset) {
+      this.context.counters.reset();
+      this.context.store.totalItems = 0;
+    }
     const stats = isReset ? null : this.context.stats.topic(request.topic);
     if (stats) this.replies.stats(request, stats);
     else this.replies.outcome(request, isReset ? 'reset' : 'no-topic', 0);
