@@ -1,6 +1,6 @@
 import type { Clock } from './clock.js';
 import type { Counters } from './counters.js';
-import type { StoreRequest } from './protocol/commands.js';
+import { KEY_BYTES_MAX, type StoreRequest } from './protocol/commands.js';
 import type { Replies } from './protocol/replies.js';
 import type { Slots } from './slots.js';
 import { NO_MEMORY, type Store, TOO_LARGE } from './store.js';
@@ -32,7 +32,7 @@ export class IncomingValue implements Waiter {
   private received = 0;
   /** The store that waits for a slot, its key, and until when. */
   private waiting: StoreRequest | null = null;
-  private readonly key = Buffer.alloc(250);
+  private readonly key = Buffer.alloc(KEY_BYTES_MAX);
   private keyBytes = 0;
   private deadlineMs = 0;
 

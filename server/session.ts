@@ -136,12 +136,12 @@ export class Session implements CommandHandler {
 
   arithmetic(request: ArithmeticRequest): void {
     const slot = this.find(request);
-    const result = slot < 0 ? this.begin(request) : this.add(request, slot);
+    const result = slot < 0 ? this.startNumber(request) : this.addTo(request, slot);
     if (typeof result === 'bigint') this.replies.number(request, result, this.context.store.lastCas);
     else this.replies.outcome(request, result, 0);
   }
 
-  private add(request: ArithmeticRequest, slot: number): bigint | Outcome {
+  private addTo(request: ArithmeticRequest, slot: number): bigint | Outcome {
     const { store, counters } = this.context;
     if (this.hasChanged(request, slot)) return 'exists';
     const result = store.add(slot, request.delta, request.decrement);
@@ -152,7 +152,7 @@ export class Session implements CommandHandler {
   }
 
   /** Stores the initial value of a number that is not there, if the request has one. */
-  private begin(request: ArithmeticRequest): bigint | Outcome {
+  private startNumber(request: ArithmeticRequest): bigint | Outcome {
     const { store, counters } = this.context;
     const { bytes, keyStart, keyEnd, initial, exptime, decrement } = request;
     if (initial === null) {
