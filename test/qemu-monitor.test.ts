@@ -98,6 +98,14 @@ test('an answer that comes byte by byte is read whole, and so are many in one pi
   });
 });
 
+test('commands one after the other never count as waiting together', async () => {
+  const answer = ({ id }: Command, socket: Socket) => socket.write(`{"return": ${id}, "id": ${id}}\n`);
+  await withMonitor(answer, async (socket) => {
+    const client = await QmpClient.open(socket, OPEN);
+    for (let id = 2; id < 50; id++) assert.is(await client.execute('x', {}, 2000), id);
+  });
+});
+
 test('a long answer of the human monitor comes whole', async () => {
   const text = 'line of the memory map\n'.repeat(20_000);
   const answer = ({ id, arguments: args }: Command, socket: Socket) => {
