@@ -129,7 +129,7 @@ export class StorageNode {
 
   /**
    * Begins to listen.
-   * @throws VolleyError ERR_VOLLEY_SETUP when the address cannot be had, ERR_VOLLEY_FILE when the local socket cannot;
+   * @throws VolleyError ERR_VOLLEY_ADDRESS when the address cannot be had, ERR_VOLLEY_FILE when the local socket cannot;
    * the node is stopped then
    */
   async start(): Promise<void> {
@@ -247,5 +247,5 @@ function listenError(error: NodeJS.ErrnoException, address: string, port: number
     EACCES: `cannot listen on ${where}: this user may not use the port; give one above 1023 with -p`,
   };
   const message = reasons[error.code ?? ''] ?? `cannot listen on ${where}: ${error.message}`;
-  return new VolleyError('ERR_VOLLEY_SETUP', message, { cause: error });
+  return new VolleyError('ERR_VOLLEY_ADDRESS', message, { cause: error });
 }

@@ -38,7 +38,7 @@ export interface Region {
    * new, -2 when the table has no room (nothing changed).
    */
   link(slotOffset: number): number;
-  /** Takes the item in that slot out of the table; false when the table does not point to it. */
+  /** Takes the item in that slot out of the table; false when the table does not point to it. Throws when the slot holds no item. */
   unlink(slotOffset: number): boolean;
   /** Hands the region, read-only, to whoever connects to this unix socket (mode 0600), from a thread of its own. */
   share(path: string): void;

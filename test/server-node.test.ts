@@ -213,7 +213,7 @@ test('a node that cannot have its port says so and leaves nothing behind', async
   const local = join(folder, 'unused.sock');
   const second = new StorageNode({ port: node.port, local, memoryBytes: MIB });
   const error = await second.start().catch((reason) => reason);
-  assert.is(error.code, 'ERR_VOLLEY_SETUP');
+  assert.is(error.code, 'ERR_VOLLEY_ADDRESS');
   assert.match(
     error.message,
     /^cannot listen on 127\.0\.0\.1:\d+: something listens there already; give another port with -p$/,
