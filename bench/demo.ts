@@ -8,9 +8,9 @@ import { isVolleyError, VolleyError } from '../src/errors.js';
 import { ROOT } from '../src/native.js';
 import { formatBytes, formatMs, parseSize } from '../src/units.js';
 import { bootByQemu, bootByVolley, type VolleyBoot } from './demo/boot-pair.js';
-import { StorageProcess } from './demo/storage-process.js';
 import { movedLine, nodeTable, stageTable } from './demo/tables.js';
 import { type GuestInitrd, writeGuestInitrd } from './support/guest-initrd.js';
+import { StorageProcess } from './support/storage-process.js';
 
 /**
  * The main job, shown: three storage nodes, Debian's stock kernel and an initrd with a payload that only its checksum

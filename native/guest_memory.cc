@@ -35,6 +35,8 @@ GuestMemory::GuestMemory(UniqueFd fd, Mapping mapping, std::string notice)
       populated_((mapping_.bytes() + kBlockBytes - 1) / kBlockBytes) {
   // A core dump of the hook is no place for a guest's memory.
   madvise(mapping_.data(), mapping_.bytes(), MADV_DONTDUMP);
+  // Taken up where the system lets shared memory have huge pages on advice; fills several times as fast.
+  madvise(mapping_.data(), mapping_.bytes(), MADV_HUGEPAGE);
 }
 
 std::shared_ptr<GuestMemory> GuestMemory::Create(uint64_t bytes, bool hugepages) {

@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VolleyError } from '../../src/errors.js';
-import { ROOT } from '../../src/native.js';
+import { StorageProcess } from './storage-process.js';
 
 const START_TIMEOUT_MS = 10_000;
+let nodesStarted = 0;
 
 /** A server that a measurement runs against, in a process of its own. */
 export interface Server {
@@ -31,22 +32,11 @@ function serverOf(child: ChildProcess, port: number): Server {
 }
 
 /** Starts `volley node` on a free port. */
-export async function startNode(memory: string, ...args: string[]): Promise<Server> {
-  const child = spawn(
-    process.execPath,
-    [join(ROOT, 'bin/volley'), 'node', '-p', '0', '-m', memory, '--json', '--hugepages', 'off', ...args],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
-  const lines = createInterface({ input: child.stdout });
-  const line = await Promise.race([
-    once(lines, 'line').then(([text]) => text as string),
-    once(child, 'close').then(() => null),
-  ]);
-  if (line === null)
-    throw new VolleyError('ERR_VOLLEY_NODE_DOWN', 'the node of the bench ended at its start');
-  return serverOf(child, JSON.parse(line).port);
+export async function startNode(memory: string): Promise<Server> {
+  const socket = join(tmpdir(), `volley-bench-${process.pid}-${nodesStarted++}.sock`);
+  const node = await StorageProcess.start(memory, socket, AbortSignal.timeout(START_TIMEOUT_MS));
+  const port = Number(node.name.split(':')[1]);
+  return { host: '127.0.0.1', port, name: node.name, stop: () => node.stop() };
 }
 
 async function freePort(): Promise<number> {

@@ -80,6 +80,7 @@ void GuestMemoryObject::Reserve(const Napi::CallbackInfo& info) {
 void GuestMemoryObject::Write(const Napi::CallbackInfo& info) {
   const Napi::Uint8Array bytes = ToBytes(info[1], "data");
   const uint64_t offset = Offset(info, bytes.ByteLength());
+  if (bytes.ByteLength() == 0) return;  // its data may be null
   std::memcpy(Open(info.Env()).data() + offset, bytes.Data(), bytes.ByteLength());
 }
 
