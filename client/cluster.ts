@@ -14,6 +14,7 @@ import { countShared } from './load/sources.js';
 import { ManifestStore } from './manifest-store.js';
 import { type OrphansReport, removeOrphans } from './orphans.js';
 import { type RemoveReport, removeImage } from './remove.js';
+import { HashPool } from './upload/hash-pool.js';
 import type { UploadReport } from './upload/report.js';
 import type { UploadSource } from './upload/source.js';
 import { type UploadOptions, upload } from './upload/upload.js';
@@ -43,6 +44,7 @@ export class Cluster {
   readonly #ring: Ring;
   readonly #manifests: ManifestStore;
   readonly #catalog: Catalog;
+  readonly #hashes = new HashPool();
 
   private constructor(
     /** In the order of their names. */
@@ -84,7 +86,7 @@ export class Cluster {
    * @throws VolleyError ERR_VOLLEY_NAME, _USAGE, _FILE, _NODE_FULL, _TOO_LARGE, _NODE_DOWN, _TIMEOUT, _CHUNK, _ABORTED
    */
   upload(source: UploadSource, options: UploadOptions): Promise<UploadReport> {
-    return upload(this.#target, source, options);
+    return upload({ ...this.#target, hashes: this.#hashes }, source, options);
   }
 
   /**
@@ -169,9 +171,10 @@ export class Cluster {
     return removeOrphans({ ...this.#target, catalog: this.#catalog }, minAgeS, signal);
   }
 
-  /** Ends all connections and mappings. */
+  /** Ends all connections, mappings and threads. An upload that is under way fails. */
   async close(): Promise<void> {
     for (const node of this.nodes) closeNode(node);
+    await this.#hashes.close();
   }
 
   get #target() {

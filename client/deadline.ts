@@ -50,7 +50,10 @@ export function settler<T>(): {
   return { promise, resolve, reject };
 }
 
-/** Runs `work` on every item, at most `limit` at a time, and keeps the order of the results. */
+/**
+ * Runs `work` on every item, at most `limit` at a time, and keeps the order of the results. After a failure no more
+ * work is begun; it rejects when none is under way any more.
+ */
 export async function mapLimited<T, R>(
   items: readonly T[],
   limit: number,
@@ -59,11 +62,25 @@ export async function mapLimited<T, R>(
   const results = new Array<R>(items.length);
   let next = 0;
   const lane = async () => {
-    while (next < items.length) {
-      const index = next++;
-      results[index] = await work(items[index]!, index);
+    try {
+      while (next < items.length) {
+        const index = next++;
+        results[index] = await work(items[index]!, index);
+      }
+    } finally {
+      next = items.length;
     }
   };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
+  const lanes = Array.from({ length: Math.min(limit, items.length) }, lane);
+  await allOf(lanes);
   return results;
+}
+
+/** Waits until all have settled. @throws what the first of them in the list was rejected with */
+export async function allOf<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(work);
+  return settled.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
 }

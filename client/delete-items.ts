@@ -1,5 +1,5 @@
 import type { VolleyError } from '../src/errors.js';
-import { settler } from './deadline.js';
+import { settler, throwIfAborted } from './deadline.js';
 import { nodeProtocol } from './node-errors.js';
 import { type NodeAddress, TextConnection } from './text-connection.js';
 
@@ -21,7 +21,7 @@ export async function deleteItems(
   try {
     let deleted = 0;
     for (let start = 0; start < keys.length; start += BATCH) {
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       deleted += await deleteBatch(connection, keys.slice(start, start + BATCH));
     }
     return deleted;

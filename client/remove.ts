@@ -12,7 +12,7 @@ import { chunkLength, decodeRoot, isZeroRecord, type Manifest, RECORD_BYTES } fr
 import type { Ring } from '../src/ring.js';
 import type { Catalog } from './catalog.js';
 import type { ClusterNode } from './cluster-node.js';
-import { throwIfAborted } from './deadline.js';
+import { allOf, throwIfAborted } from './deadline.js';
 import { deleteItems } from './delete-items.js';
 import type { ManifestStore } from './manifest-store.js';
 
@@ -150,7 +150,7 @@ async function removeContents(target: RemoveTarget, contents: Contents, signal?:
 }
 
 /** Deletes the chunks of these ordinals from the nodes that own them. Returns how many were there. */
-export async function deleteDigests(
+async function deleteDigests(
   { nodes, ring, timeoutMs }: Pick<RemoveTarget, 'nodes' | 'ring' | 'timeoutMs'>,
   digests: DigestSet,
   ordinals: readonly number[],
@@ -162,5 +162,5 @@ export async function deleteDigests(
     keys[ring.node(partitionOfDigest(digest))]!.push(CHUNK_KEY_PREFIX + digest.toString('hex'));
   }
   const deletions = nodes.map((node, index) => deleteItems(node, keys[index]!, timeoutMs, signal));
-  return (await Promise.all(deletions)).reduce((sum, count) => sum + count, 0);
+  return (await allOf(deletions)).reduce((sum, count) => sum + count, 0);
 }

@@ -10,7 +10,7 @@ const NODES_DEFAULT = ['127.0.0.1:11211'];
 export type NodesOrigin = '--nodes' | 'VOLLEY_NODES' | 'config file' | 'default';
 
 /** The user's config file: $VOLLEY_CONFIG, else ~/.config/volley/config.json. */
-export function configPath(): string {
+function configPath(): string {
   return process.env.VOLLEY_CONFIG || join(homedir(), '.config', 'volley', 'config.json');
 }
 

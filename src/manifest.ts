@@ -74,7 +74,7 @@ export function isZeroRecord(records: Uint8Array, offset: number): boolean {
   return true;
 }
 
-export function isChunkBytes(bytes: number): boolean {
+function isChunkBytes(bytes: number): boolean {
   return bytes >= CHUNK_BYTES_MIN && bytes <= CHUNK_BYTES_MAX && (bytes & (bytes - 1)) === 0;
 }
 

@@ -39,7 +39,7 @@ export class Ring {
     return owner;
   }
 
-  /** Indexes of the first `count` distinct nodes for a partition, the owner first: where replicas go. */
+  /** Indexes of the first `count` (≥ 1) distinct nodes for a partition, the owner first: where replicas go. */
   nodes(partition: number, count: number): number[] {
     return this.#ring.get(keyOf(partition), count)!;
   }

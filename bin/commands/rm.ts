@@ -1,12 +1,11 @@
 import type { Command } from 'commander';
+import { ORPHAN_AGE_DEFAULT_S } from '../../client/orphans.js';
 import { VolleyError } from '../../src/errors.js';
 import { quote } from '../../src/keys.js';
 import { formatBytes } from '../../src/units.js';
 import { addClusterOptions, type ClusterFlags, withCluster } from '../cluster-command.js';
 import { printJson, printLines } from '../output.js';
 import { parseSeconds } from '../values.js';
-
-const ORPHAN_AGE_DEFAULT_S = 3600;
 
 interface RmFlags extends ClusterFlags {
   orphans?: boolean;

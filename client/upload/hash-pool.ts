@@ -9,98 +9,105 @@ const JOBS_PER_WORKER = 2;
 /** Images below this are hashed before a worker would have started (30 ms). */
 const BYTES_WORTH_WORKERS = 8 * 1024 * 1024;
 
+/** Is told when a piece's records are written, or why its data could not be read. */
+export type OnHashed = (fault: string | null) => void;
+
+interface Job {
+  piece: Piece;
+  onHashed: OnHashed;
+}
+
 interface PoolWorker {
   thread: Worker;
   ready: boolean;
-  jobs: number;
+  /** By id. */
+  jobs: Map<number, Job>;
 }
 
-/** Hashes pieces, off the main thread where that pays. Results come in any order. */
+/**
+ * Hashes pieces, off the main thread where that pays: workers are started by the first upload that is worth it, and
+ * serve those that follow. They do not keep the process alive. Results come in any order.
+ */
 export class HashPool {
-  readonly #onHashed: (piece: Piece, fault: string | null) => void;
-  readonly #onError: (error: Error) => void;
-  readonly #waiting: Piece[] = [];
-  readonly #atWork = new Map<number, Piece>();
-  #workers: PoolWorker[] = [];
+  readonly #waiting: Job[] = [];
+  readonly #workers = new Set<PoolWorker>();
   #inline = false;
   #closed = false;
-  #bytes = 0;
   #nextId = 0;
 
-  /**
-   * @param onHashed is called with each piece when its records are written, or with why its data could not be read
-   * @param onError is called when a worker breaks
-   */
-  constructor(onHashed: (piece: Piece, fault: string | null) => void, onError: (error: Error) => void) {
-    this.#onHashed = onHashed;
-    this.#onError = onError;
-  }
-
-  /** Tells that many bytes will come or have come, so that workers are started when they are worth it. */
+  /** Tells that an upload of that many bytes comes or has come so far. */
   expect(bytes: number): void {
-    if (this.#closed || this.#workers.length > 0 || bytes < BYTES_WORTH_WORKERS) return;
+    if (this.#closed || this.#workers.size > 0 || bytes < BYTES_WORTH_WORKERS) return;
     const count = Math.min(WORKERS_MAX, availableParallelism());
-    for (let i = 0; i < count; i++) this.#workers.push(this.#start());
+    for (let i = 0; i < count; i++) this.#start();
   }
 
-  submit(piece: Piece): void {
-    this.#bytes += piece.length;
-    this.expect(this.#bytes);
-    this.#waiting.push(piece);
+  /** Hashes a piece. Nobody may touch it before `onHashed` has been called. */
+  submit(piece: Piece, onHashed: OnHashed): void {
+    if (this.#closed) {
+      onHashed('the cluster was closed');
+      return;
+    }
+    this.#waiting.push({ piece, onHashed });
     this.#schedule();
   }
 
-  /** Ends the workers. When this resolves, no thread touches a piece or a descriptor any more. */
+  /** Ends the workers; an upload that is under way fails. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#workers.map(({ thread }) => thread.terminate()));
+    const workers = [...this.#workers];
+    await Promise.all(workers.map(({ thread }) => thread.terminate()));
+    const jobs = [...this.#waiting.splice(0), ...workers.flatMap((worker) => [...worker.jobs.values()])];
+    for (const { onHashed } of jobs) onHashed('the cluster was closed');
   }
 
-  #start(): PoolWorker {
-    const worker = {
-      thread: new Worker(new URL('./hash-worker.js', import.meta.url)),
-      ready: false,
-      jobs: 0,
-    };
-    worker.thread.on('message', (message: HashResult | 'ready') => {
+  #start(): void {
+    const thread = new Worker(new URL('./hash-worker.js', import.meta.url));
+    const worker: PoolWorker = { thread, ready: false, jobs: new Map() };
+    thread.unref();
+    thread.on('message', (message: HashResult | 'ready') => {
       if (message === 'ready') worker.ready = true;
-      else this.#onResult(worker, message);
+      else this.#finish(worker, message);
       this.#schedule();
     });
-    worker.thread.on('error', this.#onError);
-    return worker;
+    thread.on('error', (error) => {
+      this.#workers.delete(worker);
+      for (const { onHashed } of worker.jobs.values()) onHashed(`a hashing thread broke: ${error.message}`);
+      this.#schedule();
+    });
+    this.#workers.add(worker);
   }
 
-  #onResult(worker: PoolWorker, result: HashResult): void {
-    const piece = this.#atWork.get(result.id)!;
-    this.#atWork.delete(result.id);
-    worker.jobs--;
-    if (!this.#closed) this.#onHashed(piece, result.fault);
+  #finish(worker: PoolWorker, { id, fault }: HashResult): void {
+    const job = worker.jobs.get(id)!;
+    worker.jobs.delete(id);
+    job.onHashed(fault);
   }
 
-  /** Gives work to idle workers; until the first of them is up, this thread hashes, a piece per turn of its loop. */
+  /** Gives work to idle workers; while none of them is up, this thread hashes, a piece per turn of its loop. */
   #schedule(): void {
-    if (this.#closed) return;
-    const ready = this.#workers.filter((worker) => worker.ready);
-    for (const worker of ready) {
-      while (worker.jobs < JOBS_PER_WORKER && this.#waiting.length > 0)
+    let ready = false;
+    for (const worker of this.#workers) {
+      if (!worker.ready) continue;
+      ready = true;
+      while (worker.jobs.size < JOBS_PER_WORKER && this.#waiting.length > 0) {
         this.#give(worker, this.#waiting.shift()!);
+      }
     }
-    if (ready.length > 0 || this.#inline || this.#waiting.length === 0) return;
+    if (ready || this.#inline || this.#waiting.length === 0) return;
     this.#inline = true;
     setImmediate(() => {
       this.#inline = false;
-      const piece = this.#closed ? undefined : this.#waiting.shift();
-      if (piece) this.#onHashed(piece, runHashJob({ id: 0, ...jobOf(piece) }));
+      const job = this.#waiting.shift();
+      job?.onHashed(runHashJob({ id: 0, ...jobOf(job.piece) }));
       this.#schedule();
     });
   }
 
-  #give(worker: PoolWorker, piece: Piece): void {
+  #give(worker: PoolWorker, job: Job): void {
     const id = this.#nextId++;
-    this.#atWork.set(id, piece);
-    worker.jobs++;
-    worker.thread.postMessage({ id, ...jobOf(piece) });
+    worker.jobs.set(id, job);
+    worker.thread.postMessage({ id, ...jobOf(job.piece) });
   }
 }
 

@@ -3,6 +3,7 @@ import { quote } from '../../src/keys.js';
 import { RECORD_BYTES } from '../../src/manifest.js';
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
+import { allOf } from '../deadline.js';
 import { writeRecord } from './hash-job.js';
 import type { UploadLane } from './lane.js';
 import type { RecordList } from './record-list.js';
@@ -70,7 +71,7 @@ export class Keeper {
       const probes = lanes.map((lane, index) => {
         return lane.missing(itemsOf(lane, nodes[index]!), (item) => records.key(item));
       });
-      lost = (await Promise.all(probes)).flat();
+      lost = (await allOf(probes)).flat();
       if (lost.length === 0) return;
       for (const item of lost) await this.#restore(item, lost);
     }

@@ -15,11 +15,11 @@ import {
 } from '../../src/manifest.js';
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
-import { abortedError, throwIfAborted } from '../deadline.js';
+import { abortedError, allOf, settler, throwIfAborted } from '../deadline.js';
 import type { ManifestStore } from '../manifest-store.js';
 import { TextConnection } from '../text-connection.js';
 import { BufferSource } from './buffer-source.js';
-import { HashPool } from './hash-pool.js';
+import type { HashPool } from './hash-pool.js';
 import { isLostChunks, Keeper } from './keeper.js';
 import { UploadLane } from './lane.js';
 import type { Piece } from './piece.js';
@@ -39,6 +39,7 @@ export interface UploadPlan {
   nodes: readonly ClusterNode[];
   ring: Ring;
   manifests: ManifestStore;
+  hashes: HashPool;
   timeoutMs: number;
   signal: AbortSignal | undefined;
   onProgress: ((progress: UploadProgress) => void) | undefined;
@@ -54,16 +55,15 @@ export class UploadRun {
   readonly #records = new RecordList();
   readonly #distinct = new DigestSet();
   readonly #pieces = new PiecePool(PIECES);
-  readonly #hashes = new HashPool(
-    (piece, fault) => this.#onHashed(piece, fault),
-    (error) => this.#fail(error),
-  );
   /** One per node, in the order of the plan's nodes. */
   readonly #lanes: UploadLane[] = [];
   #failure: Error | null = null;
   #zeroChunks = 0;
   #duplicateChunks = 0;
   #hashedBytes = 0;
+  /** Pieces that the hash pool has, and who waits for it to have none. */
+  #hashing = 0;
+  #onIdle: (() => void) | null = null;
 
   constructor(plan: UploadPlan) {
     this.#plan = plan;
@@ -82,7 +82,7 @@ export class UploadRun {
     } finally {
       signal?.removeEventListener('abort', onAbort);
       for (const lane of this.#lanes) lane?.close();
-      await this.#hashes.close();
+      await this.#hashingEnded();
     }
   }
 
@@ -129,8 +129,7 @@ export class UploadRun {
       const connection = await TextConnection.connect(node, timeoutMs, signal);
       this.#lanes[index] = new UploadLane(connection, (error) => this.#fail(error));
     });
-    const failed = (await Promise.allSettled(attempts)).find(({ status }) => status === 'rejected');
-    if (failed) throw (failed as PromiseRejectedResult).reason;
+    await allOf(attempts);
   }
 
   /**
@@ -139,7 +138,6 @@ export class UploadRun {
    * @returns the source's bytes
    */
   async #store(source: PieceSource, chunkBytes: number, firstItem: number): Promise<number> {
-    if (source.bytes !== null) this.#hashes.expect(source.bytes);
     let bytes = 0;
     for (;;) {
       const piece = await this.#pieces.take();
@@ -151,8 +149,8 @@ export class UploadRun {
       }
       bytes += piece.length;
       checkImageSize(bytes, chunkBytes);
-      piece.hold();
-      this.#hashes.submit(piece);
+      this.#plan.hashes.expect(source.bytes ?? bytes);
+      this.#hash(piece);
     }
     await this.#pieces.drained();
     return bytes;
@@ -185,6 +183,24 @@ export class UploadRun {
       throw error;
     }
     return replaced;
+  }
+
+  #hash(piece: Piece): void {
+    piece.hold();
+    this.#hashing++;
+    this.#plan.hashes.submit(piece, (fault) => {
+      this.#hashing--;
+      this.#onHashed(piece, fault);
+      if (this.#hashing === 0) this.#onIdle?.();
+    });
+  }
+
+  /** Waits until no thread reads the source or touches a piece of this upload any more. */
+  async #hashingEnded(): Promise<void> {
+    if (this.#hashing === 0) return;
+    const { promise, resolve } = settler<void>();
+    this.#onIdle = () => resolve();
+    await promise;
   }
 
   /** Sends the chunks of a hashed piece to the lanes of their nodes, each content once, zeros never. */

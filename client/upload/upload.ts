@@ -3,6 +3,7 @@ import { CHUNK_BYTES_DEFAULT, checkChunkBytes, type ImageKind } from '../../src/
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import type { ManifestStore } from '../manifest-store.js';
+import type { HashPool } from './hash-pool.js';
 import type { UploadProgress, UploadReport } from './report.js';
 import { openSource, type UploadSource } from './source.js';
 import { UploadRun } from './upload-run.js';
@@ -23,6 +24,7 @@ export interface UploadTarget {
   nodes: readonly ClusterNode[];
   ring: Ring;
   manifests: ManifestStore;
+  hashes: HashPool;
   timeoutMs: number;
 }
 
