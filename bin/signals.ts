@@ -2,8 +2,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const INTERRUPTED_EXIT = 1;
 
 /**
- * Runs work with an AbortSignal that SIGINT and SIGTERM fire, so that it can clean up. A second one ends the process
- * at once.
+ * Runs a command's work with an AbortSignal that SIGINT and SIGTERM fire, so that it can clean up. A second one ends
+ * the process at once. The handlers stay: after its work a command only has to say what came of it.
  */
 export async function withSignals<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
@@ -12,9 +12,5 @@ export async function withSignals<T>(work: (signal: AbortSignal) => Promise<T>):
     controller.abort(name);
   };
   for (const name of SIGNALS) process.on(name, onSignal);
-  try {
-    return await work(controller.signal);
-  } finally {
-    for (const name of SIGNALS) process.off(name, onSignal);
-  }
+  return work(controller.signal);
 }

@@ -103,61 +103,65 @@ test('what is no regular file, or cannot be written, is not touched', async () =
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} in mid-load leaves no file`, async () => {
     await withImage(randomImage(200), async (node, folder) => {
-      const proxy = await TrafficProxy.start(node.port);
-      const cli = startCli(['load', 'a', '--out', join(folder, 'file'), '--nodes', proxy.name]);
-      let sent = false;
-      proxy.onTraffic = async (_, fromNode) => {
-        if (fromNode < 2_000_000) return;
-        if (!sent) cli.signal(signal);
-        sent = true;
-        // What is on its way stays there: only the signal can end the load.
-        await new Promise(() => {});
-      };
-      assert.is(await cli.ended(), 1);
-      assert.match(cli.stderr, /^volley: interrupted.*\n$/);
-      assert.equal(readdirSync(folder), []);
-      await proxy.close();
+      await TrafficProxy.use(node.port, async (proxy) => {
+        const cli = startCli(['load', 'a', '--out', join(folder, 'file'), '--nodes', proxy.name]);
+        let sent = false;
+        proxy.onTraffic = async (_, fromNode) => {
+          if (fromNode < 2_000_000) return;
+          if (!sent) cli.signal(signal);
+          sent = true;
+          // What is on its way stays there: only the signal can end the load.
+          await new Promise(() => {});
+        };
+        assert.is(await cli.ended(), 1);
+        assert.match(cli.stderr, /^volley: interrupted.*\n$/);
+        assert.equal(readdirSync(folder), []);
+      });
     });
   });
 }
 
 test('a second signal ends a load at once, and leaves no file either', async () => {
   await withImage(randomImage(200), async (node, folder) => {
-    const proxy = await TrafficProxy.start(node.port);
-    proxy.onTraffic = async (_, fromNode) => {
-      if (fromNode > 2_000_000) await new Promise(() => {});
-    };
-    const cli = startCli(['load', 'a', '--out', join(folder, 'file'), '--nodes', proxy.name]);
-    await cli.until('start of the load', () => proxy.fromNode > 2_000_000);
-    cli.signal('SIGINT');
-    cli.signal('SIGINT');
-    cli.signal('SIGTERM');
-    assert.is(await cli.ended(), 1);
-    assert.equal(readdirSync(folder), []);
-    await proxy.close();
+    await TrafficProxy.use(node.port, async (proxy) => {
+      proxy.onTraffic = async (_, fromNode) => {
+        if (fromNode > 2_000_000) await new Promise(() => {});
+      };
+      const cli = startCli(['load', 'a', '--out', join(folder, 'file'), '--nodes', proxy.name]);
+      await cli.until('start of the load', () => proxy.fromNode > 2_000_000);
+      cli.signal('SIGINT');
+      cli.signal('SIGINT');
+      cli.signal('SIGTERM');
+      assert.is(await cli.ended(), 1);
+      assert.equal(readdirSync(folder), []);
+    });
   });
 });
 
 test('SIGINT in mid-upload ends it with one line, and what was sent is used when it is run again', async () => {
   await withNodes([() => startMemcached()], async (node) => {
-    const proxy = await TrafficProxy.start(node!.port);
-    const content = randomImage(300);
-    const cli = startCli(['upload', '-', '--name', 'a', '--nodes', proxy.name]);
-    cli.child.stdin!.write(content.subarray(0, 200 * CHUNK_BYTES));
-    let sent = false;
-    proxy.onTraffic = (toNode) => {
-      if (toNode < 2_000_000 || sent) return;
-      sent = true;
-      cli.signal('SIGINT');
-    };
-    assert.is(await cli.ended(), 1);
-    assert.match(cli.stderr, /^volley: interrupted.*\n$/);
-    proxy.onTraffic = () => {};
-    const again = await runCli(['upload', '-', '--name', 'a', '--nodes', proxy.name, '--json'], {}, content);
-    const { presentChunks, sentChunks } = JSON.parse(again.stdout);
-    assert.ok(presentChunks > 30, String(presentChunks));
-    assert.is(presentChunks + sentChunks, 300);
-    await proxy.close();
+    await TrafficProxy.use(node!.port, async (proxy) => {
+      const content = randomImage(300);
+      const cli = startCli(['upload', '-', '--name', 'a', '--nodes', proxy.name]);
+      cli.child.stdin!.write(content.subarray(0, 200 * CHUNK_BYTES));
+      let sent = false;
+      proxy.onTraffic = (toNode) => {
+        if (toNode < 2_000_000 || sent) return;
+        sent = true;
+        cli.signal('SIGINT');
+      };
+      assert.is(await cli.ended(), 1);
+      assert.match(cli.stderr, /^volley: interrupted.*\n$/);
+      proxy.onTraffic = () => {};
+      const again = await runCli(
+        ['upload', '-', '--name', 'a', '--nodes', proxy.name, '--json'],
+        {},
+        content,
+      );
+      const { presentChunks, sentChunks } = JSON.parse(again.stdout);
+      assert.ok(presentChunks > 30, String(presentChunks));
+      assert.is(presentChunks + sentChunks, 300);
+    });
   });
 });
 

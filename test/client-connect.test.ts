@@ -1,5 +1,4 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Cluster, inspectNodes } from '../client/index.js';
@@ -10,23 +9,15 @@ import { rejects } from './support/rejection.js';
 const test = suite('client connect');
 const TIMEOUT_MS = 300;
 
-async function withPeer(
-  onConnection: (socket: Socket) => void,
-  work: (peer: Peer) => Promise<void>,
-): Promise<void> {
-  const peer = await Peer.start(onConnection);
-  try {
-    await work(peer);
-  } finally {
-    await peer.close();
-  }
-}
-
 /** A port of this host where nobody listens. */
 async function freePort(): Promise<number> {
-  const peer = await Peer.start(() => {});
-  const { port } = peer;
-  await peer.close();
+  let port = 0;
+  await Peer.use(
+    () => {},
+    async (peer) => {
+      port = peer.port;
+    },
+  );
   return port;
 }
 
@@ -103,19 +94,19 @@ test('a node that is down is named at once, also among others', async () => {
 
 test('a peer that says nothing, closes, or is no memcached is named within the deadline', async () => {
   const connect = (peer: Peer) => Cluster.connect({ nodes: [peer.name], timeoutMs: TIMEOUT_MS });
-  await withPeer(
+  await Peer.use(
     () => {},
     (peer) => rejects(connect(peer), 'ERR_VOLLEY_TIMEOUT', peer.name, '300 ms').then(() => {}),
   );
-  await withPeer(
+  await Peer.use(
     (socket) => socket.on('data', () => socket.end()),
     (peer) => rejects(connect(peer), 'ERR_VOLLEY_NODE_DOWN', peer.name, 'closed').then(() => {}),
   );
-  await withPeer(
+  await Peer.use(
     (socket) => socket.on('data', () => socket.destroy()),
     (peer) => rejects(connect(peer), 'ERR_VOLLEY_NODE_DOWN', peer.name).then(() => {}),
   );
-  await withPeer(
+  await Peer.use(
     (socket) => socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'),
     (peer) => rejects(connect(peer), 'ERR_VOLLEY_NODE_DOWN', peer.name).then(() => {}),
   );

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Cluster } from '../client/index.js';
 import { MANIFEST_KEY_PREFIX, manifestKey } from '../src/keys.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
@@ -170,17 +171,15 @@ for (const [what, answer, words] of [
 ] as const) {
   test(`a node that ${what} is named within the deadline`, async () => {
     await withNodes([() => startMemcached()], async (node) => {
-      const peer = await Peer.start((client) => answerListings(client, node!.port, answer));
-      await withCluster(
-        [peer],
-        async (cluster) => {
+      const onConnection = (client: Socket) => answerListings(client, node!.port, answer);
+      await Peer.use(onConnection, async (peer) => {
+        const images = async (cluster: Cluster) => {
           const error = await cluster.images().catch((reason) => reason);
           assert.match(error.message, words);
           assert.match(error.message, peer.name);
-        },
-        { timeoutMs: 300 },
-      );
-      await peer.close();
+        };
+        await withCluster([peer], images, { timeoutMs: 300 });
+      });
     });
   });
 }

@@ -75,46 +75,46 @@ test('an image that is not there is told of', async () => {
 
 test('a node that is killed in mid-load over tcp ends it with an error that names image, chunk and node', async () => {
   await withNodes([() => startMemcached()], async (node) => {
-    const proxy = await TrafficProxy.start(node!.port);
-    await withCluster([proxy], async (cluster) => {
-      await cluster.upload(randomImage(600), { name: 'a' });
-      const image = await cluster.open('a');
-      const before = proxy.fromNode;
-      proxy.onTraffic = (_, fromNode) => {
-        if (fromNode - before > 2_000_000) node!.process.signal('SIGKILL');
-      };
-      await rejects(
-        cluster.read(image, 0, image.imageBytes),
-        'ERR_VOLLEY_NODE_DOWN',
-        '"a"',
-        'chunk',
-        proxy.name,
-      );
+    await TrafficProxy.use(node!.port, async (proxy) => {
+      await withCluster([proxy], async (cluster) => {
+        await cluster.upload(randomImage(600), { name: 'a' });
+        const image = await cluster.open('a');
+        const before = proxy.fromNode;
+        proxy.onTraffic = (_, fromNode) => {
+          if (fromNode - before > 2_000_000) node!.process.signal('SIGKILL');
+        };
+        await rejects(
+          cluster.read(image, 0, image.imageBytes),
+          'ERR_VOLLEY_NODE_DOWN',
+          '"a"',
+          'chunk',
+          proxy.name,
+        );
+      });
     });
-    await proxy.close();
   });
 });
 
 test('a node that is stopped in mid-load over tcp ends it after the deadline', async () => {
   await withNodes([() => startVolleyNode()], async (node) => {
-    const proxy = await TrafficProxy.start(node!.port);
-    const options = { transport: 'tcp', timeoutMs: TIMEOUT_MS } as const;
-    await withCluster(
-      [proxy],
-      async (cluster) => {
-        await cluster.upload(randomImage(600), { name: 'a' });
-        const before = proxy.fromNode;
-        proxy.onTraffic = (_, fromNode) => {
-          if (fromNode - before > 2_000_000) node!.process.signal('SIGSTOP');
-        };
-        const startMs = performance.now();
-        const load = loadBytes(cluster, 'a', { readTimeoutMs: TIMEOUT_MS });
-        await rejects(load, 'ERR_VOLLEY_TIMEOUT', '"a"', 'chunk', proxy.name);
-        assert.ok(performance.now() - startMs < TIMEOUT_MS + 1500);
-      },
-      options,
-    );
-    await proxy.close();
+    await TrafficProxy.use(node!.port, async (proxy) => {
+      const options = { transport: 'tcp', timeoutMs: TIMEOUT_MS } as const;
+      await withCluster(
+        [proxy],
+        async (cluster) => {
+          await cluster.upload(randomImage(600), { name: 'a' });
+          const before = proxy.fromNode;
+          proxy.onTraffic = (_, fromNode) => {
+            if (fromNode - before > 2_000_000) node!.process.signal('SIGSTOP');
+          };
+          const startMs = performance.now();
+          const load = loadBytes(cluster, 'a', { readTimeoutMs: TIMEOUT_MS });
+          await rejects(load, 'ERR_VOLLEY_TIMEOUT', '"a"', 'chunk', proxy.name);
+          assert.ok(performance.now() - startMs < TIMEOUT_MS + 1500);
+        },
+        options,
+      );
+    });
   });
 });
 
@@ -155,18 +155,18 @@ test('chunks that local cannot bring come over tcp from the same node', async ()
 
 test('a load that is aborted ends with an error, and nothing touches the destination any more', async () => {
   await withNodes([() => startMemcached()], async (node) => {
-    const proxy = await TrafficProxy.start(node!.port);
-    await withCluster([proxy], async (cluster) => {
-      await cluster.upload(randomImage(300), { name: 'a' });
-      const controller = new AbortController();
-      const before = proxy.fromNode;
-      proxy.onTraffic = (_, fromNode) => {
-        if (fromNode - before > 2_000_000) controller.abort();
-      };
-      await rejects(loadBytes(cluster, 'a', { signal: controller.signal }), 'ERR_VOLLEY_ABORTED');
-      await rejects(loadBytes(cluster, 'a', { signal: controller.signal }), 'ERR_VOLLEY_ABORTED');
+    await TrafficProxy.use(node!.port, async (proxy) => {
+      await withCluster([proxy], async (cluster) => {
+        await cluster.upload(randomImage(300), { name: 'a' });
+        const controller = new AbortController();
+        const before = proxy.fromNode;
+        proxy.onTraffic = (_, fromNode) => {
+          if (fromNode - before > 2_000_000) controller.abort();
+        };
+        await rejects(loadBytes(cluster, 'a', { signal: controller.signal }), 'ERR_VOLLEY_ABORTED');
+        await rejects(loadBytes(cluster, 'a', { signal: controller.signal }), 'ERR_VOLLEY_ABORTED');
+      });
     });
-    await proxy.close();
   });
 });
 

@@ -22,12 +22,7 @@ async function withProxy(
   work: (node: TestNode, proxy: TrafficProxy) => Promise<void>,
 ): Promise<void> {
   await withNodes([start], async (node) => {
-    const proxy = await TrafficProxy.start(node!.port);
-    try {
-      await work(node!, proxy);
-    } finally {
-      await proxy.close();
-    }
+    await TrafficProxy.use(node!.port, (proxy) => work(node!, proxy));
   });
 }
 

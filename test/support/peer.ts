@@ -10,7 +10,7 @@ export class Peer {
     this.#server = server;
   }
 
-  static async start(onConnection: (socket: Socket) => void): Promise<Peer> {
+  private static async start(onConnection: (socket: Socket) => void): Promise<Peer> {
     const server = createServer();
     const peer = new Peer(server);
     server.on('connection', (socket: Socket) => {
@@ -23,6 +23,19 @@ export class Peer {
     return peer;
   }
 
+  /** Starts a peer, does the work, closes it. */
+  static async use(
+    onConnection: (socket: Socket) => void,
+    work: (peer: Peer) => Promise<void>,
+  ): Promise<void> {
+    const peer = await Peer.start(onConnection);
+    try {
+      await work(peer);
+    } finally {
+      await peer.close();
+    }
+  }
+
   get name(): string {
     return `127.0.0.1:${this.port}`;
   }
@@ -31,7 +44,7 @@ export class Peer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  async close(): Promise<void> {
+  private async close(): Promise<void> {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
     await once(this.#server, 'close');

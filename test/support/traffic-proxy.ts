@@ -20,12 +20,22 @@ export class TrafficProxy {
     server.on('connection', (client: Socket) => this.#join(client));
   }
 
-  static async start(nodePort: number): Promise<TrafficProxy> {
+  private static async start(nodePort: number): Promise<TrafficProxy> {
     const server = createServer();
     const proxy = new TrafficProxy(server, nodePort);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     return proxy;
+  }
+
+  /** Starts a proxy, does the work, closes it. */
+  static async use(nodePort: number, work: (proxy: TrafficProxy) => Promise<void>): Promise<void> {
+    const proxy = await TrafficProxy.start(nodePort);
+    try {
+      await work(proxy);
+    } finally {
+      await proxy.close();
+    }
   }
 
   get name(): string {
@@ -42,7 +52,7 @@ export class TrafficProxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  async close(): Promise<void> {
+  private async close(): Promise<void> {
     this.#server.close();
     this.cut();
     await once(this.#server, 'close');
