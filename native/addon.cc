@@ -6,6 +6,7 @@
 #include "objects/local_region_object.h"
 #include "objects/reader_object.h"
 #include "objects/region_object.h"
+#include "objects/remote_region_object.h"
 
 namespace volley {
 namespace {
@@ -14,9 +15,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto* data = new AddonData;
   env.SetInstanceData(data);
   data->localRegion = Napi::Persistent(LocalRegionObject::Define(env));
+  data->remoteRegion = Napi::Persistent(RemoteRegionObject::Define(env));
   data->guestMemory = Napi::Persistent(GuestMemoryObject::Define(env));
   exports.Set("Region", RegionObject::Define(env));
   exports.Set("openLocalRegion", Napi::Function::New<&LocalRegionObject::OpenLocalRegion>(env, "openLocalRegion"));
+  exports.Set("openRemoteRegion", Napi::Function::New<&RemoteRegionObject::OpenRemoteRegion>(env, "openRemoteRegion"));
   exports.Set("GuestMemory", data->guestMemory.Value());
   exports.Set("Reader", ReaderObject::Define(env));
   return exports;

@@ -89,4 +89,12 @@ void GuestMemory::Populate(uint64_t offset, uint64_t length) {
   }
 }
 
+std::shared_ptr<void> GuestMemory::Attachment(const void* owner,
+                                              const std::function<std::shared_ptr<void>()>& make) {
+  const std::lock_guard lock(attaching_);
+  std::shared_ptr<void>& attachment = attachments_[owner];
+  if (!attachment) attachment = make();
+  return attachment;
+}
+
 }  // namespace volley

@@ -2,8 +2,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "mapping.h"
@@ -30,6 +33,8 @@ class GuestMemory {
   /// Makes the pages of a range present, in blocks: one system call instead of a fault per page, which halves the time to
   /// fill fresh memory. Cheap when done before; any thread may call it.
   void Populate(uint64_t offset, uint64_t length);
+  /// What a fabric keeps of this memory (a registration), made once per `owner`; it ends before the memory does.
+  std::shared_ptr<void> Attachment(const void* owner, const std::function<std::shared_ptr<void>()>& make);
 
  private:
   static constexpr uint64_t kBlockBytes = 256 << 10;
@@ -40,6 +45,8 @@ class GuestMemory {
   Mapping mapping_;
   std::string notice_;
   std::vector<std::atomic<uint8_t>> populated_;  // per block
+  std::mutex attaching_;
+  std::unordered_map<const void*, std::shared_ptr<void>> attachments_;  // after the mapping: ends before it
 };
 
 }  // namespace volley

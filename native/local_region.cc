@@ -9,7 +9,7 @@
 #include <cerrno>
 
 #include "error.h"
-#include "hash.h"
+#include "region_header.h"
 #include "unique_fd.h"
 
 namespace volley {
@@ -51,26 +51,6 @@ UniqueFd Receive(int peer, HandOut* message) {
   return greeted ? std::move(fd) : UniqueFd();
 }
 
-/// What is wrong with a header, or null.
-const char* Fault(const RegionHeader& header, uint64_t fileBytes) {
-  if (std::memcmp(header.magic, kRegionMagic, sizeof kRegionMagic) != 0) return "it has no region header";
-  if (header.layoutVersion != kLayoutVersion) return "its layout version is not known here; upgrade the older side";
-  if (header.checksum != Hash64(&header, offsetof(RegionHeader, checksum))) return "its header's checksum is wrong";
-  if (header.headerBytes != kRegionHeaderBytes || header.bucketBytes != sizeof(Bucket) ||
-      header.entriesPerBucket != kEntriesPerBucket || header.arenaPageBytes != kArenaPageBytes ||
-      header.slotHeaderBytes != kSlotHeaderBytes) {
-    return "its header tells sizes that layout version 1 does not have";
-  }
-  if (header.regionBytes != fileBytes || header.epoch == 0) return "its header does not fit the memory";
-  const bool table = std::has_single_bit(header.bucketCount) && header.tableOffset % sizeof(Bucket) == 0 &&
-                     header.tableOffset >= kRegionHeaderBytes && header.tableOffset <= fileBytes &&
-                     header.bucketCount <= (fileBytes - header.tableOffset) / sizeof(Bucket);
-  if (!table) return "its table lies outside the region";
-  const bool arena = header.arenaOffset <= fileBytes && header.arenaBytes <= fileBytes - header.arenaOffset &&
-                     header.arenaOffset >= header.tableOffset + header.bucketCount * sizeof(Bucket);
-  return arena ? nullptr : "its arena lies outside the region";
-}
-
 }  // namespace
 
 std::shared_ptr<LocalRegion> LocalRegion::Open(const std::string& path, int timeoutMs) {
@@ -107,7 +87,7 @@ LocalRegion::LocalRegion(int fd, const std::string& path) {
   if (!mapping_) refuse(SystemMessage("mmap", errno));
   madvise(mapping_.data(), mapping_.bytes(), MADV_DONTDUMP);
   std::memcpy(&header_, mapping_.data(), sizeof header_);
-  if (const char* fault = Fault(header_, bytes)) refuse(fault);
+  if (const char* fault = FaultOf(header_, bytes)) refuse(fault);
   table_ = Hashtable(reinterpret_cast<Bucket*>(mapping_.data() + header_.tableOffset), header_.bucketCount);
 }
 

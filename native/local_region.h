@@ -6,6 +6,7 @@
 #include "hashtable.h"
 #include "layout.h"
 #include "mapping.h"
+#include "region_header.h"
 
 namespace volley {
 
@@ -23,10 +24,7 @@ class LocalRegion {
   const Hashtable& table() const { return table_; }
   const uint8_t* data() const { return mapping_.data(); }
   /// Whether a value lies wholly inside the arena.
-  bool Contains(uint64_t address, uint64_t bytes) const {
-    return address >= header_.arenaOffset && address - header_.arenaOffset <= header_.arenaBytes &&
-           bytes <= header_.arenaBytes - (address - header_.arenaOffset);
-  }
+  bool Contains(uint64_t address, uint64_t bytes) const { return InArena(header_, address, bytes); }
 
  private:
   LocalRegion(int fd, const std::string& path);

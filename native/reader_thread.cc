@@ -111,7 +111,7 @@ void ReaderThread::Post(Path& path, uint32_t chunk, uint32_t attempts, ReadStatu
   uint64_t xxh3;
   std::memcpy(&xxh3, record + 16, sizeof xxh3);
   path.inFlight.push_back({chunk, nowNs_, attempts, lastStatus});
-  path.endpoint->Post({chunk, length, destination, record, xxh3});
+  path.endpoint->Post({chunk, length, destination, record, xxh3, attempts > 0});
 }
 
 void ReaderThread::Complete(Path& path, const Completion& completion) {
@@ -185,13 +185,18 @@ void ReaderThread::Wait() {
     if (path.finished) continue;
     short events = 0;
     const int descriptor = path.endpoint->WaitDescriptor(&events);
-    if (descriptor >= 0) waits.push_back({descriptor, events, 0});
+    if (descriptor >= 0) {
+      waits.push_back({descriptor, events, 0});
+    } else {
+      waitNs = 0;
+    }
     if (!path.inFlight.empty()) {
       const uint64_t due = path.inFlight.front().postedNs + timeoutNs;
       waitNs = std::min(waitNs, due > nowNs_ ? due - nowNs_ : 0);
     }
   }
-  poll(waits.data(), waits.size(), static_cast<int>(std::min<uint64_t>(waitNs / 1'000'000 + 1, INT32_MAX)));
+  // Rounded up: to wake before a deadline would only mean to wait once more.
+  poll(waits.data(), waits.size(), static_cast<int>(std::min<uint64_t>((waitNs + 999'999) / 1'000'000, INT32_MAX)));
 }
 
 }  // namespace volley

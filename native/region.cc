@@ -188,6 +188,11 @@ void Region::Unshare() {
   unlink(sharedPath_.c_str());
 }
 
+const FabricListener& Region::Offer(const FabricListener::Options& options) {
+  fabric_ = std::make_unique<FabricListener>(mapping_.data(), mapping_.bytes(), options);
+  return *fabric_;
+}
+
 void Region::ServeDescriptor(int listener, int stop) const {
   for (;;) {
     pollfd waits[2] = {{listener, POLLIN, 0}, {stop, POLLIN, 0}};

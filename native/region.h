@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "fabric/listener.h"
 #include "hashtable.h"
 #include "layout.h"
 #include "mapping.h"
@@ -48,6 +49,12 @@ class Region {
   void Share(const std::string& path);
   void Unshare();
 
+  /// Lets the region be read over a fabric until the region ends or StopOffering(). Throws Error.
+  const FabricListener& Offer(const FabricListener::Options& options);
+  void StopOffering() { fabric_.reset(); }
+  /// Null while the region is not offered.
+  const FabricListener* fabric() const { return fabric_.get(); }
+
  private:
   struct Item {
     SlotHeader* header;
@@ -70,6 +77,7 @@ class Region {
   std::string sharedPath_;
   UniqueFd stopSharing_;
   std::thread sharing_;
+  std::unique_ptr<FabricListener> fabric_;  // after the mapping: ends before it
 };
 
 }  // namespace volley

@@ -21,6 +21,7 @@ export type VolleyErrorCode =
   | 'ERR_VOLLEY_GUEST' // the guest did not do what was waited for
   | 'ERR_VOLLEY_ABORTED' // the caller's AbortSignal fired
   | 'ERR_VOLLEY_FILE' // a local file could not be read or written
+  | 'ERR_VOLLEY_FABRIC' // a fabric is not there, refused, or broke
   | 'ERR_VOLLEY_ADDRESS' // an address or port to listen on cannot be had
   | 'ERR_VOLLEY_SETUP'; // something that Volley needs is not installed or not built
 

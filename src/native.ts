@@ -43,6 +43,33 @@ export interface Region {
   /** Hands the region, read-only, to whoever connects to this unix socket (mode 0600), from a thread of its own. */
   share(path: string): void;
   unshare(): void;
+  /**
+   * Registers the region remote-read only with a fabric and lets clients connect until close(). Connection events are
+   * handled on a thread of its own; reads are not seen at all.
+   * @throws ERR_VOLLEY_FABRIC, ERR_VOLLEY_MEMORY (locked memory), ERR_VOLLEY_SETUP (no libfabric)
+   */
+  offer(options: { provider: string; host: string; port: number; connectionsMax: number }): FabricOffer;
+  stopOffering(): void;
+  readonly fabricConnections: number;
+  close(): void;
+}
+
+/** How a region is read over a fabric. */
+export interface FabricOffer {
+  /** libfabric's name of the provider, such as `verbs` or `net`. */
+  provider: string;
+  port: number;
+  /** Added to an offset in the region to address it. */
+  base: bigint;
+  /** The registration's key: who has it can read the whole region. */
+  key: bigint;
+}
+
+/** A region read over a fabric. */
+export interface RemoteRegion {
+  readonly info: RegionInfo;
+  /** Copies the hashtable, so that chunks need no reading of buckets before them. */
+  copyTable(timeoutMs: number): Promise<void>;
   close(): void;
 }
 
@@ -66,7 +93,10 @@ export interface GuestMemory {
 }
 
 /** Where a reader gets chunks from. `host` must be an IP address. */
-export type ReaderPath = { kind: 'local'; region: LocalRegion } | { kind: 'tcp'; host: string; port: number };
+export type ReaderPath =
+  | { kind: 'local'; region: LocalRegion }
+  | { kind: 'fabric'; region: RemoteRegion }
+  | { kind: 'tcp'; host: string; port: number };
 
 export interface ReaderOptions {
   destination: GuestMemory;
@@ -147,6 +177,8 @@ export interface Native {
   }) => Region;
   /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */
   openLocalRegion(path: string, timeoutMs: number): Promise<LocalRegion>;
+  /** Connects to a node's fabric and reads the region's header. Rejects with `code` ERR_VOLLEY_*. */
+  openRemoteRegion(options: FabricOffer & { host: string; timeoutMs: number }): Promise<RemoteRegion>;
   GuestMemory: {
     /** A sparse memfd of zeros. */
     create(bytes: number, options?: { hugepages?: boolean }): GuestMemory;

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "../chunk_key.h"
+#include "../transport/fabric.h"
 #include "../transport/local.h"
 #include "../transport/tcp.h"
 #include "convert.h"
 #include "guest_memory_object.h"
 #include "local_region_object.h"
+#include "remote_region_object.h"
 
 namespace volley {
 namespace {
@@ -15,18 +17,29 @@ namespace {
 // Enough to keep a node busy while an answer is on its way, little enough that its deadline stays meaningful.
 constexpr uint32_t kInFlightBytes = 8 << 20;
 constexpr uint32_t kInFlightReadsMax = 256;
+// What max_rd_atomic of common devices lets one queue pair have outstanding; more would only queue in the device.
+constexpr uint32_t kFabricWindow = 16;
 
 uint32_t DefaultWindow(uint32_t chunkBytes) {
   return std::clamp<uint32_t>(kInFlightBytes / std::max<uint32_t>(chunkBytes, 1), 4, kInFlightReadsMax);
 }
 
-Reader::EndpointFactory ToPath(const Napi::Object& path, const std::string& keyPrefix, uint32_t window) {
+Reader::EndpointFactory ToPath(const Napi::Object& path, const std::string& keyPrefix,
+                               const std::shared_ptr<GuestMemory>& destination, uint32_t window) {
   const std::string kind = ToString(path.Get("kind"), "kind");
   if (kind == "local") {
     auto* object = LocalRegionObject::Unwrap(ToObject(path.Get("region"), "region"));
     std::shared_ptr<LocalRegion> region = object->region();
     if (!region) ThrowType(path.Env(), "the region of a path is closed");
     return [region, keyPrefix] { return std::make_unique<LocalEndpoint>(region, keyPrefix); };
+  }
+  if (kind == "fabric") {
+    auto* object = RemoteRegionObject::Unwrap(ToObject(path.Get("region"), "region"));
+    std::shared_ptr<RemoteRegion> region = object->region();
+    if (!region) ThrowType(path.Env(), "the region of a path is closed");
+    return [=, window = std::min(window, kFabricWindow)] {
+      return std::make_unique<FabricEndpoint>(region, destination, keyPrefix, window);
+    };
   }
   if (kind == "tcp") {
     const std::string host = ToString(path.Get("host"), "host");
@@ -59,7 +72,7 @@ Reader::Plan ToPlan(const Napi::Object& options) {
   if (!options.Get("paths").IsArray()) ThrowType(options.Env(), "paths must be an array");
   const auto paths = options.Get("paths").As<Napi::Array>();
   for (uint32_t i = 0; i < paths.Length(); i++) {
-    plan.paths.push_back(ToPath(ToObject(paths.Get(i), "path"), keyPrefix, window));
+    plan.paths.push_back(ToPath(ToObject(paths.Get(i), "path"), keyPrefix, plan.destination, window));
   }
   return plan;
 }

@@ -12,6 +12,9 @@ Napi::Function RegionObject::Define(Napi::Env env) {
                       InstanceMethod<&RegionObject::Link>("link"), InstanceMethod<&RegionObject::Unlink>("unlink"),
                       InstanceMethod<&RegionObject::Share>("share"),
                       InstanceMethod<&RegionObject::Unshare>("unshare"),
+                      InstanceMethod<&RegionObject::Offer>("offer"),
+                      InstanceMethod<&RegionObject::StopOffering>("stopOffering"),
+                      InstanceAccessor<&RegionObject::FabricConnections>("fabricConnections"),
                       InstanceMethod<&RegionObject::Close>("close")});
 }
 
@@ -87,8 +90,35 @@ void RegionObject::Share(const Napi::CallbackInfo& info) {
 
 void RegionObject::Unshare(const Napi::CallbackInfo& info) { Open(info.Env()).Unshare(); }
 
+Napi::Value RegionObject::Offer(const Napi::CallbackInfo& info) {
+  Region& region = Open(info.Env());
+  const Napi::Object options = ToObject(info[0], "options");
+  const FabricListener::Options parsed{
+      .provider = ToString(options.Get("provider"), "provider"),
+      .host = ToString(options.Get("host"), "host"),
+      .port = static_cast<uint16_t>(ToInteger(options.Get("port"), "port", UINT16_MAX)),
+      .connectionsMax = static_cast<uint32_t>(ToInteger(options.Get("connectionsMax"), "connectionsMax", UINT32_MAX))};
+  const FabricListener& listener = *Guard(info.Env(), [&] { return &region.Offer(parsed); });
+  Napi::Object offer = Napi::Object::New(info.Env());
+  offer.Set("provider", listener.provider());
+  offer.Set("port", listener.port());
+  offer.Set("base", Napi::BigInt::New(info.Env(), listener.base()));
+  offer.Set("key", Napi::BigInt::New(info.Env(), listener.key()));
+  return offer;
+}
+
+void RegionObject::StopOffering(const Napi::CallbackInfo& info) { Open(info.Env()).StopOffering(); }
+
+Napi::Value RegionObject::FabricConnections(const Napi::CallbackInfo& info) {
+  const FabricListener* listener = Open(info.Env()).fabric();
+  return Napi::Number::New(info.Env(), listener == nullptr ? 0 : listener->connections());
+}
+
 void RegionObject::Close(const Napi::CallbackInfo&) {
-  if (region_) region_->Unshare();
+  if (region_) {
+    region_->Unshare();
+    region_->StopOffering();
+  }
   region_.reset();
 }
 

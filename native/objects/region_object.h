@@ -26,6 +26,9 @@ class RegionObject : public Napi::ObjectWrap<RegionObject> {
   Napi::Value Unlink(const Napi::CallbackInfo& info);
   void Share(const Napi::CallbackInfo& info);
   void Unshare(const Napi::CallbackInfo& info);
+  Napi::Value Offer(const Napi::CallbackInfo& info);
+  void StopOffering(const Napi::CallbackInfo& info);
+  Napi::Value FabricConnections(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
   // Windows share ownership, so the memory outlives close() while JavaScript can still reach it.

@@ -35,6 +35,7 @@ struct ReadRequest {
   uint8_t* destination;
   const uint8_t* digest;  // 16 bytes; the chunk's key is made from it
   uint64_t xxh3;          // what the value is expected to hash to; picks among equal fingerprints
+  bool again;             // an earlier try failed: what was copied of the table may be stale
 };
 
 struct Completion {
@@ -54,7 +55,7 @@ class Endpoint {
   virtual void Flush() = 0;
   /// Moves what can be moved without blocking and writes up to `max` completions to `out`. Returns how many.
   virtual size_t Poll(Completion* out, size_t max) = 0;
-  /// What to wait for when Poll() returned nothing: a descriptor and poll(2) events; -1 when it never needs a wait.
+  /// What to wait for when Poll() returned nothing: a descriptor and poll(2) events; -1 to look again at once.
   virtual int WaitDescriptor(short* events) const = 0;
   /// Gives up all reads in flight, without completions. After it returned no destination is written. Idempotent.
   virtual void Close() = 0;

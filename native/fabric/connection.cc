@@ -1,0 +1,128 @@
+#include "connection.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+#include "../error.h"
+
+namespace volley {
+namespace {
+
+// The queue's length; the reader's own window is far below it.
+constexpr size_t kCompletionsMax = 1024;
+
+int WaitObject(fid* queue) {
+  int descriptor = -1;
+  return fi_control(queue, FI_GETWAIT, &descriptor) == 0 ? descriptor : -1;
+}
+
+}  // namespace
+
+FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info)
+    : domain_(std::move(domain)) {
+  if (Open(info)) windowMax_ = static_cast<uint32_t>(std::min<size_t>(info->tx_attr->size, kCompletionsMax));
+}
+
+bool FabricConnection::Open(const FabricInfo& info) {
+  fi_eq_attr events{};
+  events.wait_obj = FI_WAIT_FD;
+  fi_cq_attr completions{};
+  completions.format = FI_CQ_FORMAT_CONTEXT;
+  completions.wait_obj = FI_WAIT_FD;
+  completions.size = kCompletionsMax;
+  const char* what = "cannot open an event queue";
+  int failed = fi_eq_open(domain_->fabric(), &events, events_.Receive(), nullptr);
+  const auto next = [&](const char* step, auto&& call) {
+    if (failed != 0) return;
+    what = step;
+    failed = call();
+  };
+  next("cannot open a completion queue",
+       [&] { return fi_cq_open(domain_->domain(), &completions, completions_.Receive(), nullptr); });
+  next("cannot make an endpoint", [&] { return fi_endpoint(domain_->domain(), info.get(), endpoint_.Receive(), nullptr); });
+  next("cannot bind the event queue", [&] { return fi_ep_bind(endpoint_.get(), &events_->fid, 0); });
+  next("cannot bind the completion queue",
+       [&] { return fi_ep_bind(endpoint_.get(), &completions_->fid, FI_TRANSMIT | FI_RECV); });
+  next("cannot enable the endpoint", [&] { return fi_enable(endpoint_.get()); });
+  next("cannot wait on the queues", [&] { return OpenWait() ? 0 : -FI_ENOSYS; });
+  next("cannot connect", [&] { return fi_connect(endpoint_.get(), info->dest_addr, nullptr, 0); });
+  if (failed != 0) Break(FabricLibrary::Load().Message(what, failed));
+  return failed == 0;
+}
+
+bool FabricConnection::OpenWait() {
+  wait_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
+  for (fid* queue : {&events_->fid, &completions_->fid}) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    const int descriptor = WaitObject(queue);
+    if (descriptor < 0 || epoll_ctl(wait_.get(), EPOLL_CTL_ADD, descriptor, &event) != 0) return false;
+  }
+  return true;
+}
+
+FabricConnection::State FabricConnection::Advance() {
+  if (state_ == State::kBroken) return state_;
+  fi_eq_cm_entry entry{};
+  uint32_t event = 0;
+  const ssize_t got = fi_eq_read(events_.get(), &event, &entry, sizeof entry, 0);
+  if (got == -FI_EAVAIL) {
+    fi_eq_err_entry error{};
+    fi_eq_readerr(events_.get(), &error, 0);
+    Break(FabricLibrary::Load().Message(state_ == State::kConnecting ? "cannot connect" : "the connection failed", error.err));
+  } else if (got > 0 && event == FI_CONNECTED) {
+    state_ = State::kOpen;
+  } else if (got > 0 && event == FI_SHUTDOWN) {
+    // Verbs gives no completion for reads in flight when the peer dies; this event is how one learns of it.
+    Break("the node closed the connection");
+  }
+  return state_;
+}
+
+bool FabricConnection::Read(void* to, size_t bytes, void* descriptor, uint64_t address, uint64_t key, void* context) {
+  const ssize_t failed = fi_read(endpoint_.get(), to, bytes, descriptor, 0, address, key, context);
+  if (failed == 0) return true;
+  if (failed != -FI_EAGAIN) Break(FabricLibrary::Load().Message("cannot post a read", failed));
+  return false;
+}
+
+size_t FabricConnection::Poll(Done* out, size_t max) {
+  if (state_ != State::kOpen) return 0;
+  fi_cq_entry entries[64];
+  const ssize_t got = fi_cq_read(completions_.get(), entries, std::min(max, std::size(entries)));
+  if (got > 0) {
+    for (ssize_t i = 0; i < got; i++) out[i] = {entries[i].op_context, true};
+    return static_cast<size_t>(got);
+  }
+  if (got == -FI_EAVAIL && max > 0) {
+    fi_cq_err_entry error{};
+    if (fi_cq_readerr(completions_.get(), &error, 0) < 0) return 0;
+    out[0] = {error.op_context, false};
+    error_ = FabricLibrary::Load().Message("a read failed", error.err);
+    return 1;
+  }
+  if (got < 0 && got != -FI_EAGAIN) Break(FabricLibrary::Load().Message("cannot look for completions", got));
+  return 0;
+}
+
+int FabricConnection::WaitDescriptor() const {
+  fid* queues[] = {&events_->fid, &completions_->fid};
+  return fi_trywait(domain_->fabric(), queues, 2) == 0 ? wait_.get() : -1;
+}
+
+void FabricConnection::Break(const std::string& why) {
+  if (error_.empty()) error_ = why;
+  Close();
+}
+
+void FabricConnection::Close() {
+  state_ = State::kBroken;
+  if (endpoint_) fi_shutdown(endpoint_.get(), 0);
+  endpoint_.Reset();
+  completions_.Reset();
+  events_.Reset();
+  wait_.Reset();
+}
+
+}  // namespace volley

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "../unique_fd.h"
+#include "domain.h"
+
+namespace volley {
+
+/// One connected endpoint of a client: posts reads, tells which are done. Used by one thread.
+class FabricConnection {
+ public:
+  enum class State { kConnecting, kOpen, kBroken };
+
+  struct Done {
+    void* context;
+    bool ok;
+  };
+
+  /// Begins to connect. A failure is a broken connection, with error() saying why.
+  FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info);
+  ~FabricConnection() { Close(); }
+
+  State state() const { return state_; }
+  const std::string& error() const { return error_; }
+  /// Reads that the device lets be in flight.
+  uint32_t windowMax() const { return windowMax_; }
+
+  /// Looks at connection events: goes on connecting, notices that the peer left.
+  State Advance();
+  /// Posts a read. False when the queue is full for now: try again after Poll(). `context` must be an fi_context2 that
+  /// stays untouched until the read is done or the connection closed.
+  bool Read(void* to, size_t bytes, void* descriptor, uint64_t address, uint64_t key, void* context);
+  /// Reads that ended since. Never blocks.
+  size_t Poll(Done* out, size_t max);
+  /// A descriptor to wait on for completions and events, or -1 when there may be something already.
+  int WaitDescriptor() const;
+  /// When it returned, no read that was posted writes any more.
+  void Close();
+
+ private:
+  void Break(const std::string& why);
+  bool Open(const FabricInfo& info);
+  bool OpenWait();
+
+  std::shared_ptr<FabricDomain> domain_;
+  State state_ = State::kConnecting;
+  std::string error_;
+  uint32_t windowMax_ = 1;
+  UniqueFd wait_;  // an epoll over both queues
+  FabricHandle<fid_eq> events_;
+  FabricHandle<fid_cq> completions_;
+  FabricHandle<fid_ep> endpoint_;
+};
+
+}  // namespace volley

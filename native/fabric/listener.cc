@@ -1,0 +1,101 @@
+#include "listener.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "../error.h"
+
+namespace volley {
+namespace {
+
+constexpr int kEventWaitMs = 200;  // how long stopping may take
+
+uint16_t PortOf(const sockaddr_storage& address) {
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                                             : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+void Check(long failed, const char* what) {
+  if (failed < 0) throw Error("ERR_VOLLEY_FABRIC", FabricLibrary::Load().Message(what, failed));
+}
+
+}  // namespace
+
+FabricListener::FabricListener(const uint8_t* data, size_t bytes, const Options& options)
+    : connectionsMax_(options.connectionsMax) {
+  const FabricInfo info = FabricInfo::Query(options.provider, options.host, options.port, true);
+  provider_ = info.provider();
+  domain_ = FabricDomain::Open(info);
+  registration_ = domain_->Register(data, bytes, FI_REMOTE_READ);
+  base_ = info.virtualAddresses() ? reinterpret_cast<uint64_t>(data) : 0;
+  Listen(info);
+  thread_ = std::thread([this] { Serve(); });
+}
+
+void FabricListener::Listen(const FabricInfo& info) {
+  fi_eq_attr attributes{};
+  attributes.wait_obj = FI_WAIT_UNSPEC;
+  Check(fi_eq_open(domain_->fabric(), &attributes, events_.Receive(), nullptr), "cannot open an event queue");
+  Check(fi_passive_ep(domain_->fabric(), info.get(), passive_.Receive(), nullptr), "cannot make a listening endpoint");
+  Check(fi_pep_bind(passive_.get(), &events_->fid, 0), "cannot bind the event queue");
+  Check(fi_listen(passive_.get()), "cannot listen on the fabric");
+  sockaddr_storage address{};
+  size_t bytes = sizeof address;
+  Check(fi_getname(&passive_->fid, &address, &bytes), "cannot tell the fabric address");
+  port_ = PortOf(address);
+}
+
+FabricListener::~FabricListener() {
+  stopping_ = true;
+  if (thread_.joinable()) thread_.join();
+}
+
+void FabricListener::Serve() {
+  while (!stopping_) {
+    fi_eq_cm_entry entry{};
+    uint32_t event = 0;
+    const ssize_t got = fi_eq_sread(events_.get(), &event, &entry, sizeof entry, kEventWaitMs, 0);
+    if (got == -FI_EAVAIL) {
+      fi_eq_err_entry error{};
+      fi_eq_readerr(events_.get(), &error, 0);
+      if (error.fid != nullptr && peers_.erase(error.fid) > 0) connections_--;
+      continue;
+    }
+    if (got >= static_cast<ssize_t>(sizeof entry)) Handle(event, entry);
+  }
+  peers_.clear();
+  connections_ = 0;
+}
+
+void FabricListener::Handle(uint32_t event, fi_eq_cm_entry& entry) {
+  if (event == FI_CONNREQ) {
+    const FabricInfo info(entry.info);
+    Accept(entry.info);
+  } else if (event == FI_SHUTDOWN && peers_.erase(entry.fid) > 0) {
+    connections_--;
+  }
+}
+
+/// A peer that cannot be served is refused; it falls back to another transport.
+void FabricListener::Accept(fi_info* info) {
+  Peer peer;
+  fi_cq_attr attributes{};
+  attributes.format = FI_CQ_FORMAT_CONTEXT;
+  attributes.wait_obj = FI_WAIT_NONE;
+  attributes.size = 16;
+  const bool taken = connections_ < connectionsMax_ &&
+                     fi_endpoint(domain_->domain(), info, peer.endpoint.Receive(), nullptr) == 0 &&
+                     fi_cq_open(domain_->domain(), &attributes, peer.completions.Receive(), nullptr) == 0 &&
+                     fi_ep_bind(peer.endpoint.get(), &events_->fid, 0) == 0 &&
+                     fi_ep_bind(peer.endpoint.get(), &peer.completions->fid, FI_TRANSMIT | FI_RECV) == 0 &&
+                     fi_enable(peer.endpoint.get()) == 0 && fi_accept(peer.endpoint.get(), nullptr, 0) == 0;
+  if (!taken) {
+    fi_reject(passive_.get(), info->handle, nullptr, 0);
+    return;
+  }
+  fid* key = &peer.endpoint->fid;
+  peers_.emplace(key, std::move(peer));
+  connections_++;
+}
+
+}  // namespace volley

@@ -1,0 +1,77 @@
+#include "remote_region.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "../error.h"
+#include "../region_header.h"
+
+namespace volley {
+namespace {
+
+constexpr size_t kReadBytesMax = 1 << 20;
+constexpr size_t kReadsInFlight = 16;
+
+using Clock = std::chrono::steady_clock;
+
+}  // namespace
+
+RemoteRegion::RemoteRegion(const Options& options)
+    : options_(options), info_(FabricInfo::Query(options.provider, options.host, options.port, false)), domain_(FabricDomain::Open(info_)) {
+  const std::unique_ptr<FabricConnection> connection = Connect();
+  ReadNow(*connection, 0, &header_, sizeof header_, options.timeoutMs);
+  if (const char* fault = FaultOf(header_, 0)) {
+    throw Error("ERR_VOLLEY_LAYOUT", "the region that " + options.host + " offers over " + options.provider + " cannot be used: " + fault);
+  }
+}
+
+void RemoteRegion::CopyTable(int timeoutMs) {
+  std::vector<Bucket> memory(header_.bucketCount);
+  const std::unique_ptr<FabricConnection> connection = Connect();
+  ReadNow(*connection, header_.tableOffset, memory.data(), memory.size() * sizeof(Bucket), timeoutMs);
+  tableMemory_ = std::move(memory);
+  table_ = Hashtable(tableMemory_.data(), header_.bucketCount);
+}
+
+/// Reads a range in pieces, several in flight, and waits for all of it. The connection is closed before it throws, so
+/// nothing is written to `to` afterwards.
+void RemoteRegion::ReadNow(FabricConnection& connection, uint64_t offset, void* to, size_t bytes, int timeoutMs) const {
+  const auto deadline = Clock::now() + std::chrono::milliseconds(timeoutMs);
+  std::unique_ptr<FabricRegistration> registration;
+  if (localRegistration()) registration = domain_->Register(to, bytes, FI_READ);
+  void* descriptor = registration ? registration->descriptor() : nullptr;
+  std::vector<fi_context2> contexts(kReadsInFlight);
+  std::vector<fi_context2*> idle;
+  for (fi_context2& context : contexts) idle.push_back(&context);
+
+  const auto give_up = [&](const char* code, const std::string& why) {
+    connection.Close();
+    throw Error(code, "cannot read the region of " + options_.host + " over " + options_.provider + ": " + why);
+  };
+  size_t posted = 0;
+  while (posted < bytes || idle.size() < contexts.size()) {
+    if (connection.Advance() == FabricConnection::State::kBroken) give_up("ERR_VOLLEY_FABRIC", connection.error());
+    if (Clock::now() > deadline) give_up("ERR_VOLLEY_TIMEOUT", "no answer within " + std::to_string(timeoutMs) + " ms");
+    const bool open = connection.state() == FabricConnection::State::kOpen;
+    while (open && posted < bytes && !idle.empty()) {
+      const size_t piece = std::min(bytes - posted, kReadBytesMax);
+      if (!connection.Read(static_cast<uint8_t*>(to) + posted, piece, descriptor, AddressOf(offset + posted), key(), idle.back())) break;
+      idle.pop_back();
+      posted += piece;
+    }
+    FabricConnection::Done done[kReadsInFlight];
+    const size_t ended = connection.Poll(done, kReadsInFlight);
+    for (size_t i = 0; i < ended; i++) {
+      if (!done[i].ok) give_up("ERR_VOLLEY_FABRIC", connection.error());
+      idle.push_back(static_cast<fi_context2*>(done[i].context));
+    }
+    if (ended > 0 || connection.state() == FabricConnection::State::kBroken) continue;
+    pollfd wait{connection.WaitDescriptor(), POLLIN, 0};
+    if (wait.fd >= 0) poll(&wait, 1, 50);
+  }
+}
+
+}  // namespace volley

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../hashtable.h"
+#include "../layout.h"
+#include "connection.h"
+#include "info.h"
+
+namespace volley {
+
+/// Another machine's region, read over a fabric. What is read of it is as hostile as a mapped one.
+class RemoteRegion {
+ public:
+  struct Options {
+    std::string provider;
+    std::string host;
+    uint16_t port;
+    uint64_t base;
+    uint64_t key;
+    int timeoutMs;
+  };
+
+  /// Connects and reads the header. Throws Error: ERR_VOLLEY_FABRIC, ERR_VOLLEY_TIMEOUT, ERR_VOLLEY_LAYOUT.
+  explicit RemoteRegion(const Options& options);
+
+  const RegionHeader& header() const { return header_; }
+  /// The table as it was copied, or null when it was not.
+  const Hashtable* table() const { return tableMemory_.empty() ? nullptr : &table_; }
+  /// Copies the table. Throws as the constructor does.
+  void CopyTable(int timeoutMs);
+
+  std::unique_ptr<FabricConnection> Connect() const { return std::make_unique<FabricConnection>(domain_, info_); }
+  FabricDomain& domain() const { return *domain_; }
+  bool localRegistration() const { return info_.localRegistration(); }
+  uint64_t AddressOf(uint64_t offset) const { return options_.base + offset; }
+  uint64_t key() const { return options_.key; }
+
+ private:
+  void ReadNow(FabricConnection& connection, uint64_t offset, void* to, size_t bytes, int timeoutMs) const;
+
+  Options options_;
+  FabricInfo info_;
+  std::shared_ptr<FabricDomain> domain_;
+  RegionHeader header_{};
+  std::vector<Bucket> tableMemory_;
+  Hashtable table_;
+};
+
+}  // namespace volley

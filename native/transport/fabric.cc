@@ -1,0 +1,154 @@
+#include "fabric.h"
+
+#include <poll.h>
+
+#include <algorithm>
+
+#include "../error.h"
+#include "../hash.h"
+#include "../region_header.h"
+
+namespace volley {
+
+FabricEndpoint::FabricEndpoint(std::shared_ptr<RemoteRegion> region, std::shared_ptr<GuestMemory> destination,
+                               std::string_view keyPrefix, uint32_t window)
+    : region_(std::move(region)), destination_(std::move(destination)), key_(keyPrefix), connection_(region_->Connect()) {
+  window_ = std::min(window, connection_->windowMax());
+  operations_.resize(window_);
+  staging_.resize(window_);
+  if (!region_->localRegistration()) return;
+  try {
+    FabricDomain& domain = region_->domain();
+    stagingRegistration_ = domain.Register(staging_.data(), staging_.size() * sizeof(Bucket), FI_READ);
+    stagingDescriptor_ = stagingRegistration_->descriptor();
+    // Once per memory and device, not per load: pinning is what costs.
+    const auto whole = destination_->Attachment(&domain, [&]() -> std::shared_ptr<void> {
+      return domain.Register(destination_->data(), destination_->bytes(), FI_READ);
+    });
+    destinationDescriptor_ = static_cast<FabricRegistration*>(whole.get())->descriptor();
+  } catch (const Error& error) {
+    error_ = error.what();
+    connection_->Close();
+  }
+}
+
+void FabricEndpoint::Post(const ReadRequest& request) { posted_.push_back(request); }
+
+void FabricEndpoint::Flush() {
+  if (connection_->Advance() == FabricConnection::State::kBroken) return Break();
+  if (connection_->state() != FabricConnection::State::kOpen) return;
+  for (Operation& operation : operations_) {
+    if (operation.phase == Phase::kIdle && !posted_.empty()) {
+      operation.request = posted_.front();
+      posted_.pop_front();
+      Begin(operation);
+    } else if (operation.phase != Phase::kIdle && !operation.posted) {
+      Submit(operation);
+    }
+  }
+}
+
+void FabricEndpoint::Begin(Operation& operation) {
+  const std::string_view key = key_.For(operation.request.digest);
+  operation.fingerprint = Fingerprint(key.data(), key.size());
+  const Hashtable* table = region_->table();
+  if (table == nullptr || operation.request.again) {
+    const Hashtable geometry(nullptr, region_->header().bucketCount);
+    return ReadBucket(operation, geometry.FirstBucket(operation.fingerprint), Phase::kFirstBucket);
+  }
+  Entry entries[2 * kEntriesPerBucket];
+  const int found = table->Lookup(operation.fingerprint, entries);
+  if (found == 0) return Complete(operation, ReadStatus::kMissing);
+  Follow(operation, entries, found);
+}
+
+void FabricEndpoint::ReadBucket(Operation& operation, uint64_t bucket, Phase phase) {
+  operation.bucket = bucket;
+  operation.phase = phase;
+  Submit(operation);
+}
+
+/// Chooses among entries of one fingerprint, checks what it tells, and reads the value.
+void FabricEndpoint::Follow(Operation& operation, const Entry* entries, int count) {
+  const ReadRequest& request = operation.request;
+  const Entry* entry = &entries[0];
+  for (int i = 0; i < count; i++) {
+    if (entries[i].xxh3 == request.xxh3 && entries[i].length == request.length) entry = &entries[i];
+  }
+  if (entry->length != request.length) return Complete(operation, ReadStatus::kLength);
+  // A read outside the registration would cost the whole connection.
+  if (!InArena(region_->header(), entry->address, entry->length)) return Complete(operation, ReadStatus::kBounds);
+  operation.address = entry->address;
+  operation.phase = Phase::kValue;
+  Submit(operation);
+}
+
+void FabricEndpoint::Submit(Operation& operation) {
+  const bool value = operation.phase == Phase::kValue;
+  const uint64_t offset = value ? operation.address : region_->header().tableOffset + operation.bucket * sizeof(Bucket);
+  void* to = value ? static_cast<void*>(operation.request.destination) : Staging(operation);
+  operation.posted = connection_->Read(to, value ? operation.request.length : sizeof(Bucket),
+                                       value ? destinationDescriptor_ : stagingDescriptor_, region_->AddressOf(offset),
+                                       region_->key(), &operation.context);
+}
+
+size_t FabricEndpoint::Poll(Completion* out, size_t max) {
+  FabricConnection::Done ended[64];
+  const size_t count = connection_->Poll(ended, std::size(ended));
+  for (size_t i = 0; i < count; i++) {
+    Advance(*reinterpret_cast<Operation*>(ended[i].context), ended[i].ok);
+  }
+  if (connection_->state() == FabricConnection::State::kBroken) Break();
+  const size_t given = std::min(max, done_.size());
+  std::copy_n(done_.begin(), given, out);
+  done_.erase(done_.begin(), done_.begin() + static_cast<std::ptrdiff_t>(given));
+  return given;
+}
+
+/// A read of the operation ended: takes the next step.
+void FabricEndpoint::Advance(Operation& operation, bool ok) {
+  // After one failed read the queue pair is in error: nothing else will come through it.
+  if (!ok) return connection_->Close();
+  if (operation.phase == Phase::kValue) return Complete(operation, ReadStatus::kOk);
+  Entry entries[kEntriesPerBucket];
+  int found = 0;
+  for (const Entry& entry : Staging(operation)->entries) {
+    if (entry.fingerprint == operation.fingerprint && (entry.version & 1) == 0) entries[found++] = entry;
+  }
+  if (found > 0) return Follow(operation, entries, found);
+  const Hashtable geometry(nullptr, region_->header().bucketCount);
+  const uint64_t other = geometry.OtherBucket(operation.fingerprint, operation.bucket);
+  if (operation.phase == Phase::kOtherBucket || other == operation.bucket) {
+    return Complete(operation, ReadStatus::kMissing);
+  }
+  ReadBucket(operation, other, Phase::kOtherBucket);
+}
+
+void FabricEndpoint::Complete(Operation& operation, ReadStatus status) {
+  done_.push_back({operation.request.id, status});
+  operation.phase = Phase::kIdle;
+}
+
+void FabricEndpoint::Break() {
+  if (error_.empty()) error_ = connection_->error();
+  connection_->Close();
+  for (Operation& operation : operations_) {
+    if (operation.phase != Phase::kIdle) Complete(operation, ReadStatus::kConnection);
+  }
+  for (const ReadRequest& request : posted_) done_.push_back({request.id, ReadStatus::kConnection});
+  posted_.clear();
+}
+
+int FabricEndpoint::WaitDescriptor(short* events) const {
+  *events = POLLIN;
+  return connection_->state() == FabricConnection::State::kBroken ? -1 : connection_->WaitDescriptor();
+}
+
+void FabricEndpoint::Close() {
+  connection_->Close();
+  posted_.clear();
+  done_.clear();
+  for (Operation& operation : operations_) operation.phase = Phase::kIdle;
+}
+
+}  // namespace volley
