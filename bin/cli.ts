@@ -1,4 +1,6 @@
 import { Command, CommanderError } from 'commander';
+import { VolleyError } from '../src/errors.js';
+import { systemWords } from '../src/system-error.js';
 import { register as registerBoot } from './commands/boot.js';
 import { register as registerDoctor } from './commands/doctor.js';
 import { register as registerImages } from './commands/images.js';
@@ -47,15 +49,23 @@ function program(): Command {
   return command;
 }
 
+/** Ends the process when its output cannot be written. */
+function onStdoutError(error: NodeJS.ErrnoException): void {
+  // The stream was given up with work that was interrupted, which tells so itself.
+  if (error.name === 'AbortError') return;
+  // Whoever read our output has gone: nothing is left to be said to it.
+  if (error.code === 'EPIPE') process.exit(1);
+  const words = `cannot write to stdout: ${systemWords(error)}; not all of the output is there`;
+  process.exit(reportError(new VolleyError('ERR_VOLLEY_FILE', words, { cause: error }), false));
+}
+
 /** Runs the command line and ends the process with its exit code. */
 async function main(): Promise<never> {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // Whoever read our output has gone: nothing is left to be said to it.
-    if (error.code === 'EPIPE') process.exit(1);
-    throw error;
-  });
+  process.stdout.on('error', onStdoutError);
   try {
     await program().parseAsync();
+    // A write that failed is told in a turn of its own.
+    await new Promise((resolve) => setImmediate(resolve));
   } catch (error) {
     if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
     process.exit(reportError(error, process.argv.includes('--json')));

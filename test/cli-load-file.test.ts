@@ -17,7 +17,8 @@ import { contentDigest } from '../src/digest.js';
 import { chunkKey } from '../src/keys.js';
 import { runCli, startCli } from './support/cli.js';
 import { CHUNK_BYTES, randomImage } from './support/images.js';
-import { startMemcached, type TestNode, withCluster, withNodes } from './support/nodes.js';
+import { startMemcached, type TestNode, VOLLEY_COMMAND, withCluster, withNodes } from './support/nodes.js';
+import { TestProcess } from './support/processes.js';
 import { deleteItem } from './support/raw-client.js';
 import { TrafficProxy } from './support/traffic-proxy.js';
 
@@ -120,6 +121,32 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     });
   });
 }
+
+test('SIGINT while whoever reads stdout stalls ends a load with one line', async () => {
+  await withImage(randomImage(200), async (node) => {
+    const cli = startCli(['load', 'a', '--out', '-', '--nodes', node.name]);
+    cli.child.stdout!.once('data', () => {
+      cli.child.stdout!.pause();
+      cli.signal('SIGINT');
+      // The kernel's pipe is long full; what is in it is read only so that the process can be seen to close it.
+      setTimeout(() => cli.child.stdout!.resume(), 200);
+    });
+    assert.is(await cli.ended(), 1);
+    assert.match(cli.stderr, /^volley: interrupted[^\n]*\n$/);
+  });
+});
+
+test('output that cannot be written is a failure, told in one line', async () => {
+  await withImage(randomImage(10), async (node) => {
+    for (const args of ['images', 'images --json', 'load a --out -']) {
+      const [command, script] = VOLLEY_COMMAND;
+      const line = `exec ${command} ${script} ${args} --nodes ${node.name} > /dev/full`;
+      const shell = new TestProcess('sh', ['-c', line]);
+      assert.is(await shell.ended(), 1, args);
+      assert.match(shell.stderr, /^volley: cannot write to stdout: no space left on device; [^\n]*\n$/);
+    }
+  });
+});
 
 test('a second signal ends a load at once, and leaves no file either', async () => {
   await withImage(randomImage(200), async (node, folder) => {

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import { throwIfAborted } from '../../client/deadline.js';
 import type { Cluster, GuestMemory, LoadReport, Manifest } from '../../client/index.js';
 import { VolleyError } from '../../src/errors.js';
 import { quote } from '../../src/keys.js';
@@ -107,6 +108,9 @@ async function toStdout(image: Manifest, load: Load, signal: AbortSignal): Promi
     });
     await pipeline(bytes, process.stdout, { signal });
     return report;
+  } catch (error) {
+    throwIfAborted(signal);
+    throw error;
   } finally {
     memory.close();
   }
