@@ -47,6 +47,8 @@ function nameFault(name: string): string | null {
   if (bytes.length === 0) return 'it is empty';
   if (bytes.length > NAME_BYTES_MAX) return `it has ${bytes.length} bytes`;
   if (bytes.toString('utf8') !== name) return 'it is not well-formed Unicode';
+  // Where a command line or a folder holds bytes that are no UTF-8, programs get U+FFFD: names that differ would be one.
+  if (name.includes('\ufffd')) return 'it holds U+FFFD, which stands for bytes that are not UTF-8';
   if (CONTROL.test(name)) return 'it holds a control character';
   if (name.trim() !== name) return 'it begins or ends with a blank';
   return null;

@@ -169,6 +169,7 @@ test('names: what the rule allows is taken, all else is refused with the rule', 
     'x'.repeat(513),
     'é'.repeat(257),
     '\ud800',
+    'bytes that were no UTF-8: \ufffd',
     '\u0000',
   ];
   for (const name of bad) {
