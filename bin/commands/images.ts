@@ -24,7 +24,7 @@ async function run(flags: ClusterFlags): Promise<void> {
       printLines('no images; store one with: volley upload FILE');
       return;
     }
-    printLines(formatTable(['NAME', 'SIZE', 'CHUNKS', 'KIND', 'STORED', 'ID'], images.map(rowOf)));
+    printLines(formatTable(['NAME', 'SIZE', 'CHUNKS', 'KIND', 'STORED (UTC)', 'ID'], images.map(rowOf)));
     const damaged = images.filter((image) => image.damaged !== null);
     for (const image of damaged) printLines(`damaged: ${image.damaged}`);
   });
