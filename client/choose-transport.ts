@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isVolleyError, VolleyError } from '../src/errors.js';
-import { type LocalRegion, native } from '../src/native.js';
+import { type LocalRegion, native, type RemoteRegion } from '../src/native.js';
 import type { NodeTransport } from './cluster-node.js';
 import type { VolleyStats } from './volley-stats.js';
 
@@ -11,29 +11,61 @@ export interface TransportChoice {
   transport: NodeTransport;
   /** In words. */
   reason: string;
-  region: LocalRegion | null;
+  region: LocalRegion | RemoteRegion | null;
+}
+
+/** What the choice is made from. */
+export interface TransportQuestion {
+  node: string;
+  /** The node's IP address. */
+  address: string;
+  wanted: WantedTransport;
+  volley: VolleyStats | null;
+  timeoutMs: number;
 }
 
 /**
- * How to read chunks from a node.
- * @throws VolleyError ERR_VOLLEY_TRANSPORT that tells why, when `local` is wanted and not possible
+ * How to read chunks from a node: `local`, else `fabric`, else `tcp`, or what was asked for.
+ * @throws VolleyError ERR_VOLLEY_TRANSPORT that tells why, when what is wanted is not possible
  */
-export async function chooseTransport(
-  node: string,
-  wanted: WantedTransport,
-  volley: VolleyStats | null,
-  timeoutMs: number,
-): Promise<TransportChoice> {
+export async function chooseTransport(question: TransportQuestion): Promise<TransportChoice> {
+  const { node, wanted, volley, timeoutMs } = question;
   if (wanted === 'tcp') return { transport: 'tcp', reason: 'tcp was asked for', region: null };
-  const local = await openLocal(volley, timeoutMs);
+  const local = wanted === 'fabric' ? 'fabric was asked for' : await openLocal(volley, timeoutMs);
   if (typeof local !== 'string') {
     return { transport: 'local', reason: "same host, the node's memory is mapped", region: local };
   }
-  if (wanted === 'local') {
-    const help = 'take --transport auto, or start a Volley node on this host';
-    throw new VolleyError('ERR_VOLLEY_TRANSPORT', `node ${node} cannot be read by local: ${local}; ${help}`);
+  if (wanted === 'local') throw notPossible(node, wanted, local, 'start a Volley node on this host');
+  const fabric = await openFabric(question);
+  if (typeof fabric !== 'string') {
+    return {
+      transport: 'fabric',
+      reason: `one-sided reads over ${volley!.fabric!.provider}`,
+      region: fabric,
+    };
   }
-  return { transport: 'tcp', reason: local, region: null };
+  if (wanted === 'fabric') throw notPossible(node, wanted, fabric, 'start the node with --fabric');
+  return { transport: 'tcp', reason: `${local}; ${fabric}`, region: null };
+}
+
+function notPossible(node: string, wanted: NodeTransport, why: string, help: string): VolleyError {
+  const text = `node ${node} cannot be read by ${wanted}: ${why}; take --transport auto, or ${help}`;
+  return new VolleyError('ERR_VOLLEY_TRANSPORT', text);
+}
+
+/** The node's region over a fabric, or why that is not possible. */
+async function openFabric({ address, volley, timeoutMs }: TransportQuestion): Promise<RemoteRegion | string> {
+  if (!volley) return 'it offers no fabric';
+  if (!volley.fabric) return 'the node offers no fabric';
+  try {
+    const region = await native().openRemoteRegion({ ...volley.fabric, host: address, timeoutMs });
+    if (region.info.epoch === volley.epoch) return region;
+    region.close();
+    return "the region offered over the fabric is not the node's current one";
+  } catch (error) {
+    if (!isVolleyError(error)) throw error;
+    return error.message;
+  }
 }
 
 /** The node's region, mapped, or why that is not possible. */

@@ -1,9 +1,9 @@
-import type { LocalRegion } from '../src/native.js';
+import type { LocalRegion, RemoteRegion } from '../src/native.js';
 import type { ControlChannel } from './control.js';
 import type { NodeAddress } from './text-connection.js';
 import type { VolleyStats } from './volley-stats.js';
 
-export type NodeTransport = 'local' | 'tcp';
+export type NodeTransport = 'local' | 'fabric' | 'tcp';
 
 /** A storage node as a connected client sees it. */
 export interface ClusterNode extends NodeAddress {
@@ -15,7 +15,7 @@ export interface ClusterNode extends NodeAddress {
   transport: NodeTransport;
   /** Why that transport, in words. */
   transportReason: string;
-  /** The node's mapped region when the transport is `local`. */
-  region: LocalRegion | null;
+  /** The node's region, mapped when the transport is `local`, connected to when it is `fabric`. */
+  region: LocalRegion | RemoteRegion | null;
   control: ControlChannel;
 }

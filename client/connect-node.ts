@@ -46,8 +46,9 @@ export async function connectNode(
   const { address, control, version, volley } = await probeNode(node, timeoutMs, signal);
   const connectedMs = performance.now();
   try {
-    const { transport, reason, region } = await chooseTransport(node.name, wanted, volley, timeoutMs);
     const { name, port } = node;
+    const question = { node: name, address, wanted, volley, timeoutMs };
+    const { transport, reason, region } = await chooseTransport(question);
     return {
       node: { name, address, port, volley, version, transport, transportReason: reason, region, control },
       connectMs: connectedMs - startMs,

@@ -54,7 +54,13 @@ export async function inspectNodes(
 async function inspect(node: NodeName, timeoutMs: number, signal?: AbortSignal): Promise<LiveNode> {
   const { address, control, version, stats, volley } = await probeNode(node, timeoutMs, signal);
   control.close();
-  const { transport, reason, region } = await chooseTransport(node.name, 'auto', volley, timeoutMs);
+  const { transport, reason, region } = await chooseTransport({
+    node: node.name,
+    address,
+    wanted: 'auto',
+    volley,
+    timeoutMs,
+  });
   region?.close();
   const number = (field: string) => Number(stats[field] ?? 0);
   return {

@@ -1,3 +1,5 @@
+import type { FabricOffer } from '../src/native.js';
+
 /** What a Volley node's `stats volley` tells, as far as a client needs it. The names are told in docs/protocol.md. */
 export interface VolleyStats {
   layoutVersion: number;
@@ -7,6 +9,8 @@ export interface VolleyStats {
   bootId: string;
   /** The unix socket that hands out the region, or null when the node does not. */
   localPath: string | null;
+  /** How its region is read over a fabric, or null when it is not offered so. */
+  fabric: FabricOffer | null;
   /** Everything that the node told, by name. */
   all: Record<string, string>;
 }
@@ -25,6 +29,16 @@ export function parseVolleyStats(all: Record<string, string> | null): VolleyStat
     epoch: BigInt(`0x${all.epoch}`),
     bootId: all.boot_id ?? '',
     localPath: usable ? path : null,
+    fabric: parseOffer(all),
     all,
   };
+}
+
+function parseOffer(all: Record<string, string>): FabricOffer | null {
+  const { fabric_provider: provider = '', fabric_port: port = '', fabric_base: base, fabric_key: key } = all;
+  const isHex = (text: string | undefined) => text !== undefined && /^[0-9a-f]{16}$/.test(text);
+  const portNumber = /^\d{1,5}$/.test(port) ? Number(port) : 0;
+  if (!/^[a-z0-9_;-]{1,64}$/i.test(provider) || portNumber < 1 || portNumber > 65_535) return null;
+  if (!isHex(base) || !isHex(key)) return null;
+  return { provider, port: portNumber, base: BigInt(`0x${base}`), key: BigInt(`0x${key}`) };
 }

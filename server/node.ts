@@ -4,9 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { VolleyError } from '../src/errors.js';
 import { native, type Region, ROOT } from '../src/native.js';
+import { readAuthFile } from './auth/auth-file.js';
+import type { Credentials } from './auth/credentials.js';
+import { Throttle } from './auth/throttle.js';
 import { systemClock } from './clock.js';
 import { Connection, type ConnectionContext } from './connection.js';
 import { Counters } from './counters.js';
+import { type FabricOutcome, offerFabric } from './fabric.js';
 import { Flights } from './flights.js';
 import { claimSocketPath } from './local-socket.js';
 import { defaultLocalPath, type NodeOptions, resolveOptions } from './options.js';
@@ -37,6 +41,8 @@ export class StorageNode {
   port = 0;
   /** The unix socket that hands out the region, or null; set by start(). */
   localPath: string | null = null;
+  /** How the region is read over a fabric. */
+  fabric: FabricOutcome = { offer: null, reason: 'not started' };
   private readonly region: Region;
   private readonly slots: Slots;
   private readonly context: ConnectionContext;
@@ -49,11 +55,13 @@ export class StorageNode {
 
   /**
    * Makes the region; stop() frees it.
-   * @throws VolleyError ERR_VOLLEY_USAGE when an option is out of bounds, ERR_VOLLEY_MEMORY when there is not enough
+   * @throws VolleyError ERR_VOLLEY_USAGE when an option is out of bounds, ERR_VOLLEY_FILE when the auth file cannot be
+   * used, ERR_VOLLEY_MEMORY when there is not enough
    */
   constructor(given: Partial<NodeOptions> = {}) {
     this.options = resolveOptions(given);
-    const { memoryBytes, tableItems, hugepages, quarantineMs } = this.options;
+    const { memoryBytes, tableItems, hugepages, quarantineMs, authFile } = this.options;
+    const credentials = authFile === null ? null : readAuthFile(authFile);
     this.region = new (native().Region)({
       arenaBytes: Math.ceil(memoryBytes / MIB) * PAGE_BYTES,
       tableItems,
@@ -68,14 +76,14 @@ export class StorageNode {
       flights,
       nowMs: systemClock.monotonicMs,
     });
-    this.context = this.assemble(flights);
+    this.context = this.assemble(flights, credentials);
     this.server = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => this.accept(socket),
     );
   }
 
-  private assemble(flights: Flights): ConnectionContext {
+  private assemble(flights: Flights, credentials: Credentials | null): ConnectionContext {
     const { options, region, slots } = this;
     const { itemSizeMax, idleTimeoutMs, stallTimeoutMs, quarantineMs } = options;
     const clock = systemClock;
@@ -91,6 +99,7 @@ export class StorageNode {
       clock,
     });
     const sweeper = new Sweeper(store, clock);
+    const login = credentials && { credentials, counters, throttle: new Throttle(clock.monotonicMs) };
     return {
       store,
       slots,
@@ -100,6 +109,7 @@ export class StorageNode {
       waiters: new Waiters(slots),
       version: VERSION,
       flights,
+      login,
       clock,
       quarantineMs,
       idleTimeoutMs,
@@ -110,6 +120,11 @@ export class StorageNode {
   /** What the node calls itself. */
   get name(): string {
     return this.options.name || `${this.options.address}:${this.port}`;
+  }
+
+  /** Clients that are connected over the fabric. */
+  get fabricConnections(): number {
+    return this.region.fabricConnections;
   }
 
   /** The region's epoch, 16 hex digits. */
@@ -156,7 +171,9 @@ export class StorageNode {
   }
 
   private async share(): Promise<void> {
-    const { local } = this.options;
+    const { local, fabric, address, maxConnections } = this.options;
+    this.fabric = offerFabric(this.region, fabric, address, maxConnections);
+    if (this.fabric.reason !== '') this.log(`not read over a fabric: ${this.fabric.reason}`);
     if (local === 'off') return;
     const path = local === 'auto' ? defaultLocalPath(this.port) : local;
     await claimSocketPath(path);

@@ -28,6 +28,11 @@ export interface NodeOptions {
   name: string;
   /** Unix socket that hands out the region; `auto` takes volley-<port>.sock in the run-time folder. Default auto. */
   local: string | 'auto' | 'off';
+  /**
+   * How the region can be read over a fabric: `auto` (verbs where there is an RDMA device), `off`, or libfabric's name
+   * of a provider. Default auto.
+   */
+  fabric: string;
   /** Milliseconds that freed slots rest before they are reused. Default 1000. */
   quarantineMs: number;
   /** Milliseconds after which a connection that says nothing is closed; 0 = never. Default 0. */
@@ -36,6 +41,8 @@ export interface NodeOptions {
   stallTimeoutMs: number;
   /** Milliseconds that stop() waits for commands under way and their answers. Default 5000. */
   drainTimeoutMs: number;
+  /** File of `user:password` lines that clients have to authenticate against, or null to be open to all. Default null. */
+  authFile: string | null;
   /** 1 and more: connections and what became of them are told on stderr. Default 0. */
   verbosity: number;
 }
@@ -58,10 +65,12 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     hugepages: 'auto',
     name: '',
     local: 'auto',
+    fabric: 'auto',
     quarantineMs: 1000,
     idleTimeoutMs: 0,
     stallTimeoutMs: 30_000,
     drainTimeoutMs: 5000,
+    authFile: null,
     verbosity: 0,
     ...dropUndefined(given),
   };

@@ -3,6 +3,7 @@ import { arch } from 'node:process';
 import type { RegionInfo } from '../src/native.js';
 import type { Clock } from './clock.js';
 import type { Counters } from './counters.js';
+import type { FabricOutcome } from './fabric.js';
 import type { NodeOptions } from './options.js';
 import type { Slots } from './slots.js';
 import type { Store } from './store.js';
@@ -18,6 +19,8 @@ export interface StatsSource {
     readonly localPath: string | null;
     readonly epoch: string;
     readonly notice: string | null;
+    readonly fabric: FabricOutcome;
+    readonly fabricConnections: number;
   };
   version: string;
   counters: Counters;
@@ -94,6 +97,8 @@ export class Stats {
       touch_misses: counters.touchMisses,
       store_too_large: counters.storeTooLarge,
       store_no_memory: counters.storeNoMemory,
+      auth_cmds: counters.authCmds,
+      auth_errors: counters.authErrors,
       bytes_read: counters.bytesRead,
       bytes_written: counters.bytesWritten,
       limit_maxbytes: options.memoryBytes,
@@ -110,6 +115,7 @@ export class Stats {
   private volley(): Stat[] {
     const { node, region, store, slots } = this.source;
     const entries = region.bucketCount * ENTRIES_PER_BUCKET;
+    const { offer } = node.fabric;
     return list({
       layout_version: region.layoutVersion,
       epoch: node.epoch,
@@ -130,8 +136,13 @@ export class Stats {
       slots_quarantined: slots.resting,
       bytes_quarantined: slots.restingBytes,
       item_size_max: node.options.itemSizeMax,
-      transports: node.localPath === null ? 'tcp' : 'local,tcp',
+      transports: [node.localPath && 'local', offer && 'fabric', 'tcp'].filter(Boolean).join(','),
       local_path: node.localPath ?? '',
+      fabric_provider: offer?.provider ?? '',
+      fabric_port: offer?.port ?? 0,
+      fabric_base: hex(offer?.base ?? 0n),
+      fabric_key: hex(offer?.key ?? 0n),
+      fabric_connections: node.fabricConnections,
     });
   }
 
@@ -149,7 +160,8 @@ export class Stats {
       chunk_size: this.source.slots.use()[0]!.slotBytes,
       num_threads: 1,
       cas_enabled: 'yes',
-      auth_enabled_sasl: 'no',
+      auth_enabled_sasl: options.authFile === null ? 'no' : 'yes',
+      auth_enabled_ascii: options.authFile === null ? 'no' : 'yes',
       item_size_max: options.itemSizeMax,
       maxconns_fast: 'yes',
       idle_timeout: Math.ceil(options.idleTimeoutMs / 1000),
@@ -204,4 +216,9 @@ function seconds(microseconds: number): string {
 /** What tells this boot of this host from all others; clients use the local transport only on the same one. */
 function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+}
+
+/** 16 hex digits. */
+function hex(value: bigint): string {
+  return value.toString(16).padStart(16, '0');
 }

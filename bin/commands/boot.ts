@@ -25,7 +25,7 @@ interface BootFlags {
   userspace?: string;
   timeout?: number;
   nodeTimeout: number;
-  transport: 'auto' | 'local' | 'tcp';
+  transport: 'auto' | 'local' | 'fabric' | 'tcp';
   accel: 'auto' | 'kvm' | 'tcg';
   hugepages: 'auto' | 'off';
   qemu: string;
@@ -80,7 +80,7 @@ export function register(program: Command): void {
 
 function transportOption(): Option {
   return new Option('--transport <how>', 'how to read chunks')
-    .choices(['auto', 'local', 'tcp'])
+    .choices(['auto', 'local', 'fabric', 'tcp'])
     .default('auto');
 }
 

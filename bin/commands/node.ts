@@ -14,8 +14,10 @@ interface NodeFlags {
   verbose: number;
   name?: string;
   local: string;
+  fabric: string;
   hugepages: 'auto' | 'off';
   quarantine: number;
+  authFile?: string;
   json?: boolean;
 }
 
@@ -32,6 +34,11 @@ export function register(program: Command): void {
     .option('-v, --verbose', 'tell of connections on stderr', (_, count: number) => count + 1, 0)
     .option('--name <name>', 'what the node calls itself (default: address:port)')
     .option('--local <path>', 'unix socket that hands out the memory on this host, or auto, or off', 'auto')
+    .option(
+      '--fabric <provider>',
+      'libfabric provider to be read over (verbs, net…), or auto, or off',
+      'auto',
+    )
     .addOption(
       new Option('--hugepages <how>', 'whether to use hugepages').choices(['auto', 'off']).default('auto'),
     )
@@ -41,6 +48,7 @@ export function register(program: Command): void {
       wholeNumber,
       1000,
     )
+    .option('-Y, --auth-file <file>', 'have clients authenticate: lines of user:password, mode 600')
     .option('--json', 'print one JSON line when ready')
     .action((flags: NodeFlags) => run(flags));
 }
@@ -60,8 +68,10 @@ async function run(flags: NodeFlags): Promise<void> {
     verbosity: flags.verbose,
     name: flags.name,
     local: flags.local,
+    fabric: flags.fabric,
     hugepages: flags.hugepages,
     quarantineMs: flags.quarantine,
+    authFile: flags.authFile,
   });
   const signal = new Promise<void>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve());
@@ -77,7 +87,9 @@ function readyLine(node: StorageNode): string {
   const { address, memoryBytes } = node.options;
   const local = node.localPath === null ? 'local off' : `local ${node.localPath}`;
   const memory = `${Math.ceil(memoryBytes / MIB)} MiB`;
-  return `volley node ${node.name} listening on ${address}:${node.port}, ${memory}, ${local}\n`;
+  const { offer } = node.fabric;
+  const fabric = offer === null ? '' : `, fabric ${offer.provider} port ${offer.port}`;
+  return `volley node ${node.name} listening on ${address}:${node.port}, ${memory}, ${local}${fabric}\n`;
 }
 
 function jsonLine(node: StorageNode): string {

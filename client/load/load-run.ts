@@ -3,11 +3,13 @@ import { CHUNK_KEY_PREFIX } from '../../src/keys.js';
 import {
   FAILURE_REASONS,
   type GuestMemory,
+  type LocalRegion,
   native,
   type Reader,
   type ReaderPath,
   type ReaderPathStats,
   type ReaderResult,
+  type RemoteRegion,
   SOURCE_SKIP,
 } from '../../src/native.js';
 import type { Ring } from '../../src/ring.js';
@@ -16,6 +18,7 @@ import { abortedError, throwIfAborted } from '../deadline.js';
 import { type LostChunk, loadError } from './failure.js';
 import type { LoadProgress, NodeLoadReport } from './report.js';
 import { sourcesOf } from './sources.js';
+import { copyTables } from './table-copies.js';
 
 const PROGRESS_INTERVAL_MS = 100;
 
@@ -52,7 +55,7 @@ export interface LoadOutcome {
   nodes: NodeLoadReport[];
 }
 
-/** One load: a native reader over the transports of all nodes, and another over tcp for what `local` could not bring. */
+/** One load: a native reader over the transports of all nodes, and another over tcp for what one-sided reads could not bring. */
 export class LoadRun {
   readonly #nodes: readonly ClusterNode[];
   readonly #ring: Ring;
@@ -107,13 +110,14 @@ export class LoadRun {
   async #readAll(): Promise<void> {
     const { records } = this.#target;
     const sources = sourcesOf(records, this.#ring);
+    await copyTables(this.#nodes, sources, this.#target.chunkBytes, this.#options.readTimeoutMs);
     const first = await this.#read(this.#nodes.map(pathOf), sources);
     this.#zeroChunks = first.zeroChunks;
     first.paths.forEach((stats, node) => {
       this.#count(node, stats);
     });
     const lost = this.#lostChunks(first, sources);
-    const again = lost.filter(({ node }) => this.#nodes[node]!.transport === 'local');
+    const again = lost.filter(({ node }) => this.#nodes[node]!.transport !== 'tcp');
     if (again.length < lost.length)
       throw this.#error(lost.filter(({ node }) => this.#nodes[node]!.transport === 'tcp'));
     if (again.length > 0)
@@ -233,7 +237,9 @@ export class LoadRun {
 }
 
 function pathOf(node: ClusterNode): ReaderPath {
-  return node.region ? { kind: 'local', region: node.region } : tcpPathOf(node);
+  if (node.transport === 'local') return { kind: 'local', region: node.region as LocalRegion };
+  if (node.transport === 'fabric') return { kind: 'fabric', region: node.region as RemoteRegion };
+  return tcpPathOf(node);
 }
 
 function tcpPathOf({ address, port }: ClusterNode): ReaderPath {

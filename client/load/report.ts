@@ -9,7 +9,7 @@ export interface NodeLoadReport {
   bytes: number;
   retries: number;
   checksumFailures: number;
-  /** Chunks that `local` could not bring and that came over tcp from the same node. */
+  /** Chunks that `local` or `fabric` could not bring and that came over tcp from the same node. */
   fallbackChunks: number;
 }
 

@@ -29,11 +29,16 @@ RemoteRegion::RemoteRegion(const Options& options)
 }
 
 void RemoteRegion::CopyTable(int timeoutMs) {
-  std::vector<Bucket> memory(header_.bucketCount);
+  auto copy = std::make_shared<TableCopy>(header_.bucketCount);
   const std::unique_ptr<FabricConnection> connection = Connect();
-  ReadNow(*connection, header_.tableOffset, memory.data(), memory.size() * sizeof(Bucket), timeoutMs);
-  tableMemory_ = std::move(memory);
-  table_ = Hashtable(tableMemory_.data(), header_.bucketCount);
+  ReadNow(*connection, header_.tableOffset, copy->buckets.data(), copy->buckets.size() * sizeof(Bucket), timeoutMs);
+  const std::lock_guard lock(copying_);
+  table_ = std::move(copy);
+}
+
+std::shared_ptr<const TableCopy> RemoteRegion::table() const {
+  const std::lock_guard lock(copying_);
+  return table_;
 }
 
 /// Reads a range in pieces, several in flight, and waits for all of it. The connection is closed before it throws, so

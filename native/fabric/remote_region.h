@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,14 @@
 #include "info.h"
 
 namespace volley {
+
+/// A hashtable as it was when it was copied.
+struct TableCopy {
+  explicit TableCopy(uint64_t bucketCount) : buckets(bucketCount), table(buckets.data(), bucketCount) {}
+
+  std::vector<Bucket> buckets;
+  Hashtable table;
+};
 
 /// Another machine's region, read over a fabric. What is read of it is as hostile as a mapped one.
 class RemoteRegion {
@@ -27,8 +36,8 @@ class RemoteRegion {
   explicit RemoteRegion(const Options& options);
 
   const RegionHeader& header() const { return header_; }
-  /// The table as it was copied, or null when it was not.
-  const Hashtable* table() const { return tableMemory_.empty() ? nullptr : &table_; }
+  /// The table as it was copied last, or null. Any thread may ask.
+  std::shared_ptr<const TableCopy> table() const;
   /// Copies the table. Throws as the constructor does.
   void CopyTable(int timeoutMs);
 
@@ -45,8 +54,8 @@ class RemoteRegion {
   FabricInfo info_;
   std::shared_ptr<FabricDomain> domain_;
   RegionHeader header_{};
-  std::vector<Bucket> tableMemory_;
-  Hashtable table_;
+  mutable std::mutex copying_;
+  std::shared_ptr<const TableCopy> table_;
 };
 
 }  // namespace volley

@@ -12,7 +12,7 @@ namespace volley {
 
 FabricEndpoint::FabricEndpoint(std::shared_ptr<RemoteRegion> region, std::shared_ptr<GuestMemory> destination,
                                std::string_view keyPrefix, uint32_t window)
-    : region_(std::move(region)), destination_(std::move(destination)), key_(keyPrefix), connection_(region_->Connect()) {
+    : region_(std::move(region)), table_(region_->table()), destination_(std::move(destination)), key_(keyPrefix), connection_(region_->Connect()) {
   window_ = std::min(window, connection_->windowMax());
   operations_.resize(window_);
   staging_.resize(window_);
@@ -51,13 +51,12 @@ void FabricEndpoint::Flush() {
 void FabricEndpoint::Begin(Operation& operation) {
   const std::string_view key = key_.For(operation.request.digest);
   operation.fingerprint = Fingerprint(key.data(), key.size());
-  const Hashtable* table = region_->table();
-  if (table == nullptr || operation.request.again) {
+  if (table_ == nullptr || operation.request.again) {
     const Hashtable geometry(nullptr, region_->header().bucketCount);
     return ReadBucket(operation, geometry.FirstBucket(operation.fingerprint), Phase::kFirstBucket);
   }
   Entry entries[2 * kEntriesPerBucket];
-  const int found = table->Lookup(operation.fingerprint, entries);
+  const int found = table_->table.Lookup(operation.fingerprint, entries);
   if (found == 0) return Complete(operation, ReadStatus::kMissing);
   Follow(operation, entries, found);
 }

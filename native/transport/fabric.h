@@ -54,6 +54,7 @@ class FabricEndpoint final : public Endpoint {
   Bucket* Staging(const Operation& operation) { return &staging_[static_cast<size_t>(&operation - operations_.data())]; }
 
   std::shared_ptr<RemoteRegion> region_;
+  std::shared_ptr<const TableCopy> table_;  // null: buckets are read first
   std::shared_ptr<GuestMemory> destination_;
   ChunkKey key_;
   uint32_t window_;

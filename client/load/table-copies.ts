@@ -1,0 +1,34 @@
+import type { RemoteRegion } from '../../src/native.js';
+import type { ClusterNode } from '../cluster-node.js';
+
+/** A table is copied when it is at most this part of the data that is wanted; else buckets are read one by one. */
+const INDEX_SHARE_MAX = 0.05;
+const BUCKET_BYTES = 128;
+const TIMEOUT_MS_DEFAULT = 5000;
+
+const copied = new WeakSet<RemoteRegion>();
+
+/**
+ * Copies the hashtables of nodes that are read over a fabric, where that is cheap beside what a load wants from them.
+ * A copy that fails is no failure of the load: buckets are read instead, or the node proves dead.
+ * @param sources per chunk the node to read it from
+ */
+export async function copyTables(
+  nodes: readonly ClusterNode[],
+  sources: Uint16Array,
+  chunkBytes: number,
+  timeoutMs = TIMEOUT_MS_DEFAULT,
+): Promise<void> {
+  if (!nodes.some(({ transport }) => transport === 'fabric')) return;
+  const chunks = new Float64Array(nodes.length);
+  for (const source of sources) if (source < chunks.length) chunks[source]!++;
+  const copying = nodes.map(async ({ transport, region }, node) => {
+    if (transport !== 'fabric') return;
+    const remote = region as RemoteRegion;
+    const tableBytes = remote.info.bucketCount * BUCKET_BYTES;
+    if (copied.has(remote) || tableBytes > chunks[node]! * chunkBytes * INDEX_SHARE_MAX) return;
+    copied.add(remote);
+    await remote.copyTable(timeoutMs).catch(() => copied.delete(remote));
+  });
+  await Promise.all(copying);
+}
