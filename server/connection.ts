@@ -1,21 +1,27 @@
 import type { Socket } from 'node:net';
+import { Login, type LoginContext } from './auth/login.js';
 import type { Clock } from './clock.js';
 import type { Flights } from './flights.js';
 import { Output } from './output.js';
 import { BinaryParser, REQUEST_MAGIC } from './protocol/binary-parser.js';
 import { BinaryReplies } from './protocol/binary-replies.js';
 import type { Parser } from './protocol/commands.js';
+import { TextLogin } from './protocol/text-login.js';
 import { TextParser } from './protocol/text-parser.js';
 import { TextReplies } from './protocol/text-replies.js';
 import { Session, type SessionContext } from './session.js';
 
 /** Milliseconds that a client has to close its side after the node has said its last. */
 const CLOSING_MS = 2000;
+/** Milliseconds that a client has to authenticate, where it has to. */
+const LOGIN_MS = 10_000;
 const NOTHING = Buffer.alloc(0);
 
 /** What a node tells its connections. */
 export interface ConnectionContext extends SessionContext {
   flights: Flights;
+  /** What clients have to authenticate against, or null when the node is open to all. */
+  login: LoginContext | null;
   clock: Clock;
   idleTimeoutMs: number;
   stallTimeoutMs: number;
@@ -33,7 +39,8 @@ export class Connection {
   private leftover: Uint8Array = NOTHING;
   private readingPaused = false;
   private draining = false;
-  /** When the last byte was received. */
+  /** When the client connected, and when its last byte was received. */
+  private readonly connectedMs: number;
   private receivedMs: number;
   /** When the node said its last, or null. */
   private closingMs: number | null = null;
@@ -44,7 +51,8 @@ export class Connection {
     private readonly onClosed: () => void,
   ) {
     const { clock, flights } = context;
-    this.receivedMs = clock.monotonicMs();
+    this.connectedMs = clock.monotonicMs();
+    this.receivedMs = this.connectedMs;
     this.output = new Output(socket, flights, clock.monotonicMs, (bytes) => this.outputTaken(bytes));
     socket.on('data', (bytes) => this.received(bytes));
     // What is wrong with a connection ends in its close; there is nothing else to do about it.
@@ -65,8 +73,13 @@ export class Connection {
     const isBinary = first === REQUEST_MAGIC;
     const { arena } = this.context.store;
     const replies = isBinary ? new BinaryReplies(this.output, arena) : new TextReplies(this.output, arena);
-    this.session = new Session(this.context, this.output, replies, () => this.goOn());
-    return isBinary ? new BinaryParser(this.session) : new TextParser(this.session);
+    const onReady = () => this.goOn();
+    const { login } = this.context;
+    const gate = login && new Login(login, this.socket.remoteAddress ?? '', onReady);
+    this.session = new Session(this.context, this.output, replies, onReady, gate);
+    if (isBinary) return new BinaryParser(this.session);
+    const parser = new TextParser(this.session);
+    return gate ? new TextLogin(this.session, parser) : parser;
   }
 
   private take(bytes: Uint8Array): void {
@@ -142,6 +155,8 @@ export class Connection {
     const waitingMs = this.output.waitingSinceMs;
     if (waitingMs !== null && now - waitingMs > stallTimeoutMs) return 'it does not read its answers';
     if (this.hasSaidAll && now - this.closingMs! > CLOSING_MS) return 'it does not close';
+    const isLocked = this.session?.locked ?? this.context.login !== null;
+    if (isLocked && now - this.connectedMs > LOGIN_MS) return 'it does not authenticate';
     const silentMs = now - this.receivedMs;
     if (this.readingPaused || this.closingMs !== null) return null;
     if (this.parser?.midCommand && silentMs > stallTimeoutMs) return 'it does not go on with its command';

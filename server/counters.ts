@@ -26,6 +26,9 @@ export class Counters {
   bytesWritten = 0;
   storeTooLarge = 0;
   storeNoMemory = 0;
+  /** Attempts to authenticate, and those of them that failed. */
+  authCmds = 0;
+  authErrors = 0;
 
   /** Zeroes what `stats reset` zeroes: all but the connections that are open. */
   reset(): void {

@@ -1,3 +1,4 @@
+import type { Login } from './auth/login.js';
 import { Dump } from './dump.js';
 import { IncomingValue, type StoreContext } from './incoming-value.js';
 import type { Output } from './output.js';
@@ -7,14 +8,17 @@ import type {
   FlushRequest,
   GetRequest,
   KeyRequest,
+  LoginRequest,
   Refusal,
   Request,
+  SaslRequest,
   StatsRequest,
   StoreRequest,
   TouchRequest,
   VerbosityRequest,
 } from './protocol/commands.js';
 import type { Outcome, Replies } from './protocol/replies.js';
+import { parsePlain } from './protocol/sasl-plain.js';
 import { SEGMENT_KEYS_MAX } from './protocol/text-parser.js';
 import type { Stats } from './stats.js';
 
@@ -28,7 +32,7 @@ export interface SessionContext extends StoreContext {
 }
 
 /** Refusals after which the connection cannot go on. */
-const FATAL: ReadonlySet<Refusal> = new Set<Refusal>(['arguments', 'length', 'line', 'magic']);
+const FATAL: ReadonlySet<Refusal> = new Set<Refusal>(['arguments', 'length', 'line', 'locked', 'magic']);
 
 /** Carries out one connection's commands, whatever protocol they came by. */
 export class Session implements CommandHandler {
@@ -36,21 +40,32 @@ export class Session implements CommandHandler {
   ended = false;
   private readonly value: IncomingValue;
   private activeDump: Dump | null = null;
+  /** Whether a SASL authentication has begun and its message is awaited. */
+  private saslBegun = false;
   private readonly found = new Float64Array(SEGMENT_KEYS_MAX);
 
-  /** @param onReady called when the session was paused and may not be so any more */
+  /**
+   * @param onReady called when the session was paused and may not be so any more
+   * @param gate what the client has to pass first, or null on a node that is open to all
+   */
   constructor(
     private readonly context: SessionContext,
     private readonly output: Output,
     private readonly replies: Replies,
     private readonly onReady: () => void,
+    private readonly gate: Login | null = null,
   ) {
     this.value = new IncomingValue(context, replies, onReady);
   }
 
   get paused(): boolean {
-    const isBusy = this.ended || this.activeDump !== null || this.value.isWaiting;
+    const isWaiting = this.value.isWaiting || this.gate?.isWaiting;
+    const isBusy = this.ended || this.activeDump !== null || isWaiting;
     return isBusy || this.output.pendingBytes > PENDING_BYTES_MAX;
+  }
+
+  get locked(): boolean {
+    return this.gate?.locked ?? false;
   }
 
   /** To be called when output has gone. */
@@ -61,6 +76,7 @@ export class Session implements CommandHandler {
   /** To be called when the connection is gone. */
   close(): void {
     this.activeDump?.stop();
+    this.gate?.close();
     this.value.drop();
   }
 
@@ -225,6 +241,40 @@ export class Session implements CommandHandler {
     // The text protocol says nothing to a quit, the binary protocol acknowledges it.
     if (request.opcode !== 0) this.replies.outcome(request, 'ok', 0);
     this.ended = true;
+  }
+
+  login(request: LoginRequest): void {
+    const { user, password } = request;
+    this.gate!.attempt(user, password, (verdict) => this.replies.login(request, verdict));
+  }
+
+  mechanisms(request: Request): void {
+    if (!this.gate) {
+      this.refuse(request, 'unknown');
+      return;
+    }
+    this.gate.lock();
+    this.replies.login(request, 'mechanisms');
+  }
+
+  sasl(request: SaslRequest): void {
+    const { gate, replies, saslBegun } = this;
+    if (!gate) {
+      this.refuse(request, 'unknown');
+      return;
+    }
+    this.saslBegun = false;
+    const { first, mechanism, message } = request;
+    const isExpected = (first || saslBegun) && mechanism.toUpperCase() === 'PLAIN' && message !== null;
+    if (isExpected && first && message.length === 0) {
+      gate.lock();
+      this.saslBegun = true;
+      replies.login(request, 'continue');
+      return;
+    }
+    const plain = isExpected ? parsePlain(message) : null;
+    if (plain) gate.attempt(plain.user, plain.password, (verdict) => replies.login(request, verdict));
+    else replies.login(request, gate.reject());
   }
 
   refuse(request: Request, refusal: Refusal): void {

@@ -9,21 +9,25 @@ import {
   type Parser,
   type Refusal,
   type Request,
+  type SaslRequest,
   type StatsRequest,
   type StoreRequest,
   type TouchRequest,
 } from './commands.js';
-import { type Operation, operationOf } from './opcodes.js';
+import { OPCODE, type Operation, operationOf } from './opcodes.js';
 
 export const REQUEST_MAGIC = 0x80;
 const HEADER_BYTES = 24;
 const EXTRAS_BYTES_MAX = 255;
 /** Exptime with which an increment of a missing key makes nothing. */
 const NO_INITIAL = 0xffffffff;
+/** Longest name of a SASL mechanism, which is memcached's limit, and longest message that is kept. */
+const MECHANISM_BYTES_MAX = 32;
+const MESSAGE_BYTES_MAX = 1024;
 const NOTHING = new Uint8Array(0);
 
 /** What the next byte belongs to; `skip` is the rest of a body that nobody wants. */
-type State = 'head' | 'value' | 'skip' | 'ended';
+type State = 'head' | 'value' | 'message' | 'skip' | 'ended';
 
 /** The memcached binary protocol. Header, extras and key are taken together, values as they come. */
 export class BinaryParser implements Parser {
@@ -53,6 +57,10 @@ export class BinaryParser implements Parser {
     initial: null,
     exptime: 0,
   };
+  private readonly saslRequest: SaslRequest = { ...this.plain, first: true, mechanism: '', message: null };
+  /** What has come of a SASL message. */
+  private message: Buffer = Buffer.alloc(0);
+  private messageBytes = 0;
   private readonly getRequest: GetRequest = {
     ...this.plain,
     bytes: NOTHING,
@@ -75,6 +83,7 @@ export class BinaryParser implements Parser {
     while (at < end && !this.handler.paused) {
       if (this.state === 'head') at = this.takeHead(bytes, at, end);
       else if (this.state === 'value') at = this.takeValue(bytes, at, end);
+      else if (this.state === 'message') at = this.takeMessage(bytes, at, end);
       else if (this.state === 'skip') at = this.skipBody(at, end);
       else at = end;
     }
@@ -101,6 +110,26 @@ export class BinaryParser implements Parser {
   private endValue(): void {
     this.state = 'head';
     this.handler.storeEnd(this.storeRequest, true);
+  }
+
+  private takeMessage(bytes: Uint8Array, at: number, end: number): number {
+    const count = Math.min(this.remaining, end - at);
+    const kept = Math.min(count, MESSAGE_BYTES_MAX - this.messageBytes);
+    this.message.set(bytes.subarray(at, at + kept), this.messageBytes);
+    this.messageBytes += kept;
+    this.remaining -= count;
+    if (kept < count) this.saslRequest.message = null;
+    if (this.remaining === 0) this.endMessage();
+    return at + count;
+  }
+
+  private endMessage(): void {
+    const request = this.saslRequest;
+    this.state = 'head';
+    if (request.message) request.message = this.message.subarray(0, this.messageBytes);
+    this.handler.sasl(request);
+    request.message = null;
+    this.message.fill(0);
   }
 
   private skipBody(at: number, end: number): number {
@@ -149,7 +178,8 @@ export class BinaryParser implements Parser {
     const extrasBytes = bytes[at + 4]!;
     const bodyBytes = readU32(bytes, at + 8);
     this.tag(this.plain, bytes, at);
-    if (keyBytes + extrasBytes > bodyBytes) this.end('length');
+    if (this.handler.locked && !operationOf(bytes[at + 1]!)?.open) this.end('locked');
+    else if (keyBytes + extrasBytes > bodyBytes) this.end('length');
     else if (keyBytes > KEY_BYTES_MAX) this.end('arguments');
     return HEADER_BYTES + extrasBytes + keyBytes;
   }
@@ -183,7 +213,7 @@ export class BinaryParser implements Parser {
     const fits =
       operation.extras.includes(extrasBytes) &&
       (operation.key === 'optional' || keyBytes > 0 === (operation.key === 'required')) &&
-      (operation.kind === 'store' || this.remaining === 0);
+      (operation.kind === 'store' || operation.kind === 'sasl' || this.remaining === 0);
     const keyStart = at + HEADER_BYTES + extrasBytes;
     const keyEnd = keyStart + keyBytes;
     if (!fits) this.end('arguments');
@@ -222,6 +252,9 @@ export class BinaryParser implements Parser {
         this.handler.arithmetic(request);
         break;
       }
+      case 'sasl':
+        this.sasl(bytes, at, keyStart, keyEnd);
+        break;
       default:
         this.fill(this.key, bytes, at, keyStart, keyEnd);
         this.handler.delete(this.key);
@@ -251,6 +284,9 @@ export class BinaryParser implements Parser {
       case 'version':
         this.handler.version(this.plain);
         break;
+      case 'mechanisms':
+        this.handler.mechanisms(this.plain);
+        break;
       case 'noop':
         this.handler.noop(this.plain);
         break;
@@ -278,6 +314,23 @@ export class BinaryParser implements Parser {
     request.withKey = operation.withKey;
     request.exptime = operation.extras[0] === 4 ? readU32(bytes, at + HEADER_BYTES) : null;
     this.handler.get(request);
+  }
+
+  private sasl(bytes: Uint8Array, at: number, keyStart: number, keyEnd: number): void {
+    this.tag(this.plain, bytes, at);
+    if (keyEnd - keyStart > MECHANISM_BYTES_MAX) {
+      this.skip('format');
+      return;
+    }
+    const request = this.saslRequest;
+    this.tag(request, bytes, at);
+    request.first = request.opcode === OPCODE.saslAuth;
+    request.mechanism = String.fromCharCode(...bytes.subarray(keyStart, keyEnd));
+    if (this.message.length === 0) this.message = Buffer.alloc(MESSAGE_BYTES_MAX);
+    request.message = this.message;
+    this.messageBytes = 0;
+    this.state = 'message';
+    if (this.remaining === 0) this.endMessage();
   }
 
   private store(operation: Operation, bytes: Uint8Array, at: number, keyStart: number, keyEnd: number): void {

@@ -2,7 +2,7 @@ import type { Arena } from '../arena.js';
 import type { Output } from '../output.js';
 import type { ArithmeticRequest, GetRequest, Refusal, Request, TouchRequest } from './commands.js';
 import { OPCODE } from './opcodes.js';
-import type { Outcome, Replies } from './replies.js';
+import type { LoginAnswer, Outcome, Replies } from './replies.js';
 
 const RESPONSE_MAGIC = 0x81;
 const HEADER_BYTES = 24;
@@ -17,6 +17,8 @@ const TOO_LARGE: Status = [0x03, 'Too large.'];
 const INVALID: Status = [0x04, 'Invalid arguments'];
 const NOT_STORED: Status = [0x05, 'Not stored.'];
 const NOT_NUMERIC: Status = [0x06, 'Non-numeric server-side value for incr or decr'];
+const AUTH_ERROR: Status = [0x20, 'Auth failure.'];
+const AUTH_CONTINUE: Status = [0x21, ''];
 const UNKNOWN_COMMAND: Status = [0x81, 'Unknown command'];
 const NO_MEMORY: Status = [0x82, 'Out of memory allocating item'];
 
@@ -30,6 +32,14 @@ const FAILURES: Partial<Record<Outcome, Status>> = {
   'bad-chunk': INVALID,
   'not-numeric': NOT_NUMERIC,
   'no-topic': NOT_FOUND,
+};
+
+const LOGIN_ANSWERS: Record<LoginAnswer, Status> = {
+  mechanisms: [SUCCESS, 'PLAIN'],
+  continue: AUTH_CONTINUE,
+  accepted: [SUCCESS, 'Authenticated'],
+  denied: AUTH_ERROR,
+  throttled: AUTH_ERROR,
 };
 
 /** Answers of the binary protocol. */
@@ -52,7 +62,7 @@ export class BinaryReplies implements Replies {
   miss(request: GetRequest, index: number): void {
     if (request.quiet) return;
     if (!request.withKey) {
-      this.fail(request, NOT_FOUND);
+      this.say(request, NOT_FOUND);
       return;
     }
     const key = request.bytes.subarray(request.ranges[2 * index], request.ranges[2 * index + 1]);
@@ -68,7 +78,7 @@ export class BinaryReplies implements Replies {
 
   outcome(request: Request, outcome: Outcome, cas: number): void {
     const failure = FAILURES[outcome];
-    if (failure) this.fail(request, outcome === 'not-stored' ? notStoredStatus(request) : failure);
+    if (failure) this.say(request, outcome === 'not-stored' ? notStoredStatus(request) : failure);
     else if (outcome === 'reset') this.stats(request, []);
     else if (!request.quiet) this.head(request, SUCCESS, 0, 0, 0, cas);
   }
@@ -92,12 +102,18 @@ export class BinaryReplies implements Replies {
     this.head(request, SUCCESS, 0, 0, 0, 0);
   }
 
-  refused(request: Request, refusal: Refusal): void {
-    if (refusal === 'magic') return;
-    this.fail(request, refusal === 'unknown' || refusal === 'length' ? UNKNOWN_COMMAND : INVALID);
+  login(request: Request, answer: LoginAnswer): void {
+    this.say(request, LOGIN_ANSWERS[answer]);
   }
 
-  private fail(request: Request, [code, text]: Status): void {
+  refused(request: Request, refusal: Refusal): void {
+    if (refusal === 'magic') return;
+    if (refusal === 'locked') this.say(request, AUTH_ERROR);
+    else this.say(request, refusal === 'unknown' || refusal === 'length' ? UNKNOWN_COMMAND : INVALID);
+  }
+
+  /** An answer that is a status and words. */
+  private say(request: Request, [code, text]: Status): void {
     this.head(request, code, 0, 0, text.length, 0);
     this.output.text(text);
   }

@@ -74,6 +74,21 @@ export interface VerbosityRequest extends Request {
   level: number;
 }
 
+/** User and password, as they came by the text protocol. */
+export interface LoginRequest extends Request {
+  user: Uint8Array;
+  password: Uint8Array;
+}
+
+/** A message of the binary protocol's SASL authentication. */
+export interface SaslRequest extends Request {
+  /** Whether it begins an authentication, rather than going on with one. */
+  first: boolean;
+  mechanism: string;
+  /** Empty when the client waits to be asked for it; null when it was too long to be kept. */
+  message: Uint8Array | null;
+}
+
 /** Why a parser refuses a command. The parser has skipped what belongs to the command and goes on behind it. */
 export type Refusal =
   | 'unknown' // no such command, or a wrong number of words
@@ -85,11 +100,17 @@ export type Refusal =
   | 'arguments' // binary: lengths that do not fit the opcode; the connection ends
   | 'length' // binary: key and extras are longer than the body; the connection ends
   | 'line' // a line beyond the limit; the connection ends
+  | 'unauthenticated' // text: something other than the set that authenticates
+  | 'termination' // text: a value that authenticates and does not end with CR LF
+  | 'token' // text: a value that authenticates and is not user and password
+  | 'locked' // binary: what is for authenticated clients alone; the connection ends
   | 'magic'; // binary: not a request; the connection ends without a word
 
 export interface CommandHandler {
   /** While true the parser stops before the next command, and feed() returns early. */
   readonly paused: boolean;
+  /** While true, what is not part of an authentication has to be refused (but for binary `version`). */
+  readonly locked: boolean;
   get(request: GetRequest): void;
   storeBegin(request: StoreRequest): void;
   /** The next bytes of the value: `bytes[start, end)`. */
@@ -106,6 +127,9 @@ export interface CommandHandler {
   verbosity(request: VerbosityRequest): void;
   noop(request: Request): void;
   quit(request: Request): void;
+  login(request: LoginRequest): void;
+  mechanisms(request: Request): void;
+  sasl(request: SaslRequest): void;
   refuse(request: Request, refusal: Refusal): void;
 }
 

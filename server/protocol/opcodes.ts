@@ -32,13 +32,28 @@ export const OPCODE = {
   touch: 0x1c,
   gat: 0x1d,
   gatQ: 0x1e,
+  saslMechanisms: 0x20,
+  saslAuth: 0x21,
+  saslStep: 0x22,
   gatK: 0x23,
   gatKQ: 0x24,
 } as const;
 
 /** What an opcode asks for, and the lengths that its request must have. */
 export interface Operation {
-  kind: 'get' | 'store' | 'delete' | 'arithmetic' | 'touch' | 'flush' | 'stats' | 'version' | 'noop' | 'quit';
+  kind:
+    | 'get'
+    | 'store'
+    | 'delete'
+    | 'arithmetic'
+    | 'touch'
+    | 'flush'
+    | 'stats'
+    | 'version'
+    | 'noop'
+    | 'quit'
+    | 'mechanisms'
+    | 'sasl';
   quiet: boolean;
   /** Extras are exactly one of these many bytes long. */
   extras: readonly number[];
@@ -46,6 +61,8 @@ export interface Operation {
   withKey: boolean;
   mode: StoreMode;
   decrement: boolean;
+  /** Whether it is for clients that have not authenticated, too. */
+  open: boolean;
 }
 
 const OPERATIONS: (Operation | undefined)[] = [];
@@ -62,6 +79,7 @@ function define(
     withKey: false,
     mode: 'set',
     decrement: false,
+    open: false,
     ...operation,
   };
   OPERATIONS[plain] = whole;
@@ -83,11 +101,14 @@ define(OPCODE.decrementQ, OPCODE.decrement, { kind: 'arithmetic', extras: [20], 
 define(null, OPCODE.touch, { kind: 'touch', extras: [4] });
 define(OPCODE.flushQ, OPCODE.flush, { kind: 'flush', extras: [0, 4], key: 'none' });
 define(null, OPCODE.stat, { kind: 'stats', key: 'optional' });
-define(null, OPCODE.version, { kind: 'version', key: 'none' });
+define(null, OPCODE.version, { kind: 'version', key: 'none', open: true });
 define(null, OPCODE.noop, { kind: 'noop', key: 'none' });
 define(OPCODE.quitQ, OPCODE.quit, { kind: 'quit', key: 'none' });
+define(null, OPCODE.saslMechanisms, { kind: 'mechanisms', key: 'none', open: true });
+define(null, OPCODE.saslAuth, { kind: 'sasl', open: true });
+define(null, OPCODE.saslStep, { kind: 'sasl', open: true });
 
-/** What an opcode asks for, or undefined when there is no such opcode (SASL's are not known either). */
+/** What an opcode asks for, or undefined when there is no such opcode. */
 export function operationOf(opcode: number): Operation | undefined {
   return OPERATIONS[opcode];
 }

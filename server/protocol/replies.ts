@@ -12,6 +12,14 @@ export type Outcome =
   | 'not-numeric' // incr or decr of something that is no number
   | 'no-topic'; // stats of something that there are none of
 
+/** How a step of an authentication ended; the first two are the binary protocol's alone. */
+export type LoginAnswer =
+  | 'mechanisms' // the list of SASL mechanisms
+  | 'continue' // the client is to send its message
+  | 'accepted'
+  | 'denied'
+  | 'throttled'; // too many wrong attempts came from the client's address
+
 /** Encodes answers of one protocol. Slots are arena offsets of live items. */
 export interface Replies {
   hit(request: GetRequest, slot: number): void;
@@ -25,5 +33,6 @@ export interface Replies {
   number(request: ArithmeticRequest, value: bigint, cas: number): void;
   version(request: Request, version: string): void;
   stats(request: Request, stats: Iterable<readonly [name: string, value: string]>): void;
+  login(request: Request, answer: LoginAnswer): void;
   refused(request: Request, refusal: Refusal): void;
 }

@@ -1,7 +1,7 @@
 import type { Arena } from '../arena.js';
 import type { Output } from '../output.js';
 import type { ArithmeticRequest, GetRequest, Refusal, Request, TouchRequest } from './commands.js';
-import type { Outcome, Replies } from './replies.js';
+import type { LoginAnswer, Outcome, Replies } from './replies.js';
 
 const OUTCOMES: Record<Outcome, string> = {
   stored: 'STORED\r\n',
@@ -30,6 +30,18 @@ const REFUSALS: Record<Refusal, string> = {
   arguments: `${BAD_FORMAT}\r\n`,
   length: `${BAD_FORMAT}\r\n`,
   magic: '',
+  unauthenticated: 'CLIENT_ERROR unauthenticated\r\n',
+  termination: 'CLIENT_ERROR bad command line termination\r\n',
+  token: 'CLIENT_ERROR bad authentication token format\r\n',
+  locked: 'CLIENT_ERROR unauthenticated\r\n',
+};
+
+const LOGIN_ANSWERS: Record<LoginAnswer, string> = {
+  mechanisms: '',
+  continue: '',
+  accepted: 'STORED\r\n',
+  denied: 'CLIENT_ERROR authentication failure\r\n',
+  throttled: 'SERVER_ERROR too many wrong passwords from this address, try again later\r\n',
 };
 
 /** Answers of the text protocol, as memcached 1.6 words them. */
@@ -77,6 +89,10 @@ export class TextReplies implements Replies {
   stats(_request: Request, stats: Iterable<readonly [string, string]>): void {
     for (const [name, value] of stats) this.output.text(`STAT ${name} ${value}\r\n`);
     this.output.text('END\r\n');
+  }
+
+  login(_request: Request, answer: LoginAnswer): void {
+    this.output.text(LOGIN_ANSWERS[answer]);
   }
 
   refused(request: Request, refusal: Refusal): void {
