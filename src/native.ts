@@ -96,7 +96,8 @@ export interface GuestMemory {
 export type ReaderPath =
   | { kind: 'local'; region: LocalRegion }
   | { kind: 'fabric'; region: RemoteRegion }
-  | { kind: 'tcp'; host: string; port: number };
+  /** `greeting` (at most 1024 bytes) is sent first on each connection; the node has to answer it with `STORED`. */
+  | { kind: 'tcp'; host: string; port: number; greeting?: Uint8Array };
 
 export interface ReaderOptions {
   destination: GuestMemory;

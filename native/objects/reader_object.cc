@@ -4,6 +4,7 @@
 
 #include "../chunk_key.h"
 #include "../transport/fabric.h"
+#include "../transport/fake.h"
 #include "../transport/local.h"
 #include "../transport/tcp.h"
 #include "convert.h"
@@ -19,6 +20,8 @@ constexpr uint32_t kInFlightBytes = 8 << 20;
 constexpr uint32_t kInFlightReadsMax = 256;
 // What max_rd_atomic of common devices lets one queue pair have outstanding; more would only queue in the device.
 constexpr uint32_t kFabricWindow = 16;
+// A line and a value with user and password.
+constexpr size_t kGreetingBytesMax = 1024;
 
 uint32_t DefaultWindow(uint32_t chunkBytes) {
   return std::clamp<uint32_t>(kInFlightBytes / std::max<uint32_t>(chunkBytes, 1), 4, kInFlightReadsMax);
@@ -41,10 +44,26 @@ Reader::EndpointFactory ToPath(const Napi::Object& path, const std::string& keyP
       return std::make_unique<FabricEndpoint>(region, destination, keyPrefix, window);
     };
   }
+  if (kind == "fake") {
+    auto* object = LocalRegionObject::Unwrap(ToObject(path.Get("region"), "region"));
+    std::shared_ptr<LocalRegion> region = object->region();
+    if (!region) ThrowType(path.Env(), "the region of a path is closed");
+    const uint64_t seed = ToInteger(path.Get("seed"), "seed");
+    const Napi::Uint8Array rows = ToBytes(path.Get("faults"), "faults");
+    if (!FaultScript::Valid(rows.Data(), rows.ByteLength())) ThrowType(path.Env(), "faults are not rows of FAULTS");
+    const auto script = std::make_shared<const FaultScript>(rows.Data(), rows.ByteLength());
+    return [=] { return std::make_unique<FakeEndpoint>(region, keyPrefix, script, seed, window); };
+  }
   if (kind == "tcp") {
     const std::string host = ToString(path.Get("host"), "host");
     const auto port = static_cast<uint16_t>(ToInteger(path.Get("port"), "port", 65535));
-    return [=] { return std::make_unique<TcpEndpoint>(host, port, keyPrefix, window); };
+    std::string greeting;
+    if (!path.Get("greeting").IsUndefined()) {
+      const Napi::Uint8Array bytes = ToBytes(path.Get("greeting"), "greeting");
+      if (bytes.ByteLength() > kGreetingBytesMax) ThrowType(path.Env(), "greeting is too long");
+      greeting.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
+    }
+    return [=] { return std::make_unique<TcpEndpoint>(host, port, keyPrefix, window, greeting); };
   }
   ThrowType(path.Env(), "no transport is called " + kind);
 }

@@ -55,8 +55,9 @@ bool TakePrefix(std::string_view* text, std::string_view prefix) {
 
 }  // namespace
 
-TcpEndpoint::TcpEndpoint(std::string host, uint16_t port, std::string_view keyPrefix, uint32_t window)
-    : host_(std::move(host)), port_(port), window_(window), key_(keyPrefix) {}
+TcpEndpoint::TcpEndpoint(std::string host, uint16_t port, std::string_view keyPrefix, uint32_t window,
+                         std::string greeting)
+    : host_(std::move(host)), port_(port), window_(window), key_(keyPrefix), greeting_(std::move(greeting)) {}
 
 void TcpEndpoint::Post(const ReadRequest& request) {
   if (state_ == State::kBroken) {
@@ -97,6 +98,10 @@ void TcpEndpoint::Connect() {
   const int on = 1;
   setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   state_ = State::kConnecting;
+  if (!greeting_.empty()) {
+    output_ = greeting_;
+    expect_ = Expect::kGreeting;
+  }
   if (connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), bytes) != 0 && errno != EINPROGRESS) {
     Break(ReadStatus::kConnection, SystemMessage("connect", errno));
   }
@@ -201,7 +206,19 @@ bool TcpEndpoint::Consume() {
     return false;
   }
   scratchAt_ += end + kEndOfLine.size();
-  return ConsumeLine(rest.substr(0, end));
+  const std::string_view line = rest.substr(0, end);
+  return expect_ == Expect::kGreeting ? ConsumeGreeting(line) : ConsumeLine(line);
+}
+
+bool TcpEndpoint::ConsumeGreeting(std::string_view line) {
+  if (line == "STORED") {
+    expect_ = Expect::kLine;
+    return true;
+  }
+  const bool refused = line.starts_with("CLIENT_ERROR ") || line.starts_with("SERVER_ERROR ");
+  Break(ReadStatus::kProtocol, refused ? "the node refused the user and password"
+                                       : "the node did not answer the greeting as a node with authentication does");
+  return false;
 }
 
 bool TcpEndpoint::ConsumeLine(std::string_view line) {

@@ -18,8 +18,9 @@ namespace volley {
 /// order asked, then `END\r\n`. Anything else ends the connection.
 class TcpEndpoint final : public Endpoint {
  public:
-  /// `host` is an IP address; connecting begins at the first Flush().
-  TcpEndpoint(std::string host, uint16_t port, std::string_view keyPrefix, uint32_t window);
+  /// `host` is an IP address; connecting begins at the first Flush(). `greeting` is what each connection says first, or
+  /// empty; the node has to answer it with `STORED\r\n`. It holds a password and is never quoted.
+  TcpEndpoint(std::string host, uint16_t port, std::string_view keyPrefix, uint32_t window, std::string greeting);
 
   uint32_t window() const override { return window_; }
   void Post(const ReadRequest& request) override;
@@ -37,6 +38,7 @@ class TcpEndpoint final : public Endpoint {
   void Send();
   void Receive();
   bool Consume();
+  bool ConsumeGreeting(std::string_view line);
   bool ConsumeLine(std::string_view line);
   bool BeginValue(std::string_view line);
   void CompleteFront(ReadStatus status);
@@ -46,6 +48,7 @@ class TcpEndpoint final : public Endpoint {
   const uint16_t port_;
   const uint32_t window_;
   ChunkKey key_;
+  const std::string greeting_;
 
   State state_ = State::kIdle;
   UniqueFd fd_;
@@ -65,7 +68,7 @@ class TcpEndpoint final : public Endpoint {
   size_t scratchAt_ = 0;
   size_t scratchEnd_ = 0;
 
-  enum class Expect { kLine, kValue, kValueEnd };
+  enum class Expect { kGreeting, kLine, kValue, kValueEnd };
   Expect expect_ = Expect::kLine;
   uint32_t valueAt_ = 0;  // bytes of the front value that have landed
 };
