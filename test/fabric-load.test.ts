@@ -1,0 +1,255 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { LoadReport } from '../client/index.js';
+import { StorageNode } from '../server/index.js';
+import { contentDigest } from '../src/digest.js';
+import { chunkKey } from '../src/keys.js';
+import { native, ROOT } from '../src/native.js';
+import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
+import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
+import { deleteItem, setItem } from './support/raw-client.js';
+import { rejects } from './support/rejection.js';
+
+/** libfabric's provider over plain sockets: the code is that of verbs, and it runs anywhere. */
+const PROVIDER = 'net';
+const TIMEOUT_MS = 500;
+const test = suite(`fabric over ${PROVIDER}`);
+const startNode = () => startVolleyNode('--fabric', PROVIDER, '--hugepages', 'off', '-m', '160');
+const byFabric = { transport: 'fabric', timeoutMs: 2000 } as const;
+
+function keyOfChunk(content: Buffer, chunk: number): string {
+  return chunkKey(contentDigest(content.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES)));
+}
+
+function fallbackChunks({ nodes }: LoadReport): number {
+  return nodes.reduce((sum, node) => sum + node.fallbackChunks, 0);
+}
+
+for (const [what, chunks] of [
+  ['few chunks, buckets read one by one', 20],
+  ['so many chunks that the tables are copied', 9000],
+] as const) {
+  test(`an image is whole after a load from three nodes: ${what}`, async () => {
+    await withNodes([startNode, startNode, startNode], async (...nodes) => {
+      await withCluster(
+        nodes,
+        async (cluster) => {
+          const content = randomImage(chunks, 777);
+          await cluster.upload(content, { name: 'image' });
+          const { bytes, report } = await loadBytes(cluster, 'image');
+          assert.ok(bytes.equals(content));
+          assert.is(fallbackChunks(report), 0);
+          assert.is(report.retries, 0);
+          assert.ok(report.nodes.every(({ transport }) => transport === 'fabric'));
+          assert.is(
+            report.nodes.reduce((sum, node) => sum + node.chunks, 0),
+            chunks,
+          );
+        },
+        byFabric,
+      );
+    });
+  });
+}
+
+test('a node is not asked for anything while chunks are read', async () => {
+  await withNodes([startNode], async (node) => {
+    await withCluster(
+      [node!],
+      async (cluster) => {
+        await cluster.upload(randomImage(500), { name: 'image' });
+        const image = await cluster.open('image');
+        const destination = native().GuestMemory.create(image.imageBytes);
+        const gets = async () => Number((await cluster.nodes[0]!.control.stats(''))!.cmd_get);
+        const before = await gets();
+        await cluster.load(image, { destination });
+        assert.is(await gets(), before);
+        destination.close();
+      },
+      byFabric,
+    );
+  });
+});
+
+test('chunks that were deleted and stored anew after the table was copied are found all the same', async () => {
+  // Holds the image and little more; its table is small enough to be copied.
+  const node = new StorageNode({
+    port: 0,
+    fabric: PROVIDER,
+    memoryBytes: 16 << 20,
+    tableItems: 1024,
+    local: 'off',
+  });
+  await node.start();
+  try {
+    await withCluster(
+      [{ name: `127.0.0.1:${node.port}` }],
+      async (cluster) => {
+        const content = randomImage(400);
+        await cluster.upload(content, { name: 'image' });
+        await loadBytes(cluster, 'image');
+        for (const chunk of [3, 200, 399]) {
+          await deleteItem(node.port, keyOfChunk(content, chunk));
+          const bytes = content.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES);
+          // Something else takes the slot that came free, as soon as it may.
+          await setItem(node.port, 'something-else', randomImage(1));
+          await setItem(node.port, keyOfChunk(content, chunk), bytes);
+        }
+        await sleep(1200);
+        // The node is filled up, so that the slots that came free are taken by other items.
+        for (let filled = 0, full = false; !full; filled++) {
+          full = await setItem(node.port, `filler-${filled}`, randomImage(1)).then(
+            () => filled > 200,
+            () => true,
+          );
+        }
+        const { bytes, report } = await loadBytes(cluster, 'image');
+        assert.ok(bytes.equals(content));
+        assert.is(fallbackChunks(report), 0);
+        assert.ok(report.retries >= 1, 'at least one stale entry was read again');
+      },
+      byFabric,
+    );
+  } finally {
+    await node.stop();
+  }
+});
+
+test('a chunk with wrong bytes, or none, is told of by image, chunk and node', async () => {
+  await withNodes([startNode], async (node) => {
+    await withCluster(
+      [node!],
+      async (cluster) => {
+        const content = randomImage(40);
+        await cluster.upload(content, { name: 'image' });
+        await setItem(node!.port, keyOfChunk(content, 17), randomImage(1));
+        const told = ['"image"', 'chunk 17 of 40', node!.name] as const;
+        await rejects(loadBytes(cluster, 'image'), 'ERR_VOLLEY_CHUNK', ...told, 'checksum');
+        await deleteItem(node!.port, keyOfChunk(content, 17));
+        await rejects(loadBytes(cluster, 'image'), 'ERR_VOLLEY_CHUNK', ...told);
+        await setItem(
+          node!.port,
+          keyOfChunk(content, 17),
+          content.subarray(17 * CHUNK_BYTES, 18 * CHUNK_BYTES),
+        );
+        assert.ok((await loadBytes(cluster, 'image')).bytes.equals(content), 'the next load works');
+      },
+      byFabric,
+    );
+  });
+});
+
+async function loadWhile(node: TestNode, trouble: () => void): Promise<void> {
+  await withCluster(
+    [node],
+    async (cluster) => {
+      const content = randomImage(3000);
+      await cluster.upload(content, { name: 'image' });
+      const image = await cluster.open('image');
+      const destination = native().GuestMemory.create(image.imageBytes);
+      await cluster.load(image, { destination });
+      const loading = (async () => {
+        for (;;) await cluster.load(image, { destination, readTimeoutMs: TIMEOUT_MS });
+      })();
+      setTimeout(trouble, 60);
+      const error = await loading.then(
+        () => null,
+        (reason: Error & { code: string }) => reason,
+      );
+      assert.match(error!.message, /"image"/);
+      assert.match(error!.message, new RegExp(node.name));
+      assert.match(error!.code, /ERR_VOLLEY_(NODE_DOWN|TIMEOUT|CHUNK)/);
+      const paint = Buffer.alloc(image.imageBytes, 0x5a);
+      destination.write(0, paint);
+      node.process.signal('SIGCONT');
+      await sleep(300);
+      assert.ok(destination.read(0, paint.length).equals(paint), 'no byte came after the load had ended');
+      destination.close();
+    },
+    byFabric,
+  );
+}
+
+for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
+  test(`a node that gets ${signal} in mid-load is named, and no byte comes late`, async () => {
+    await withNodes([startNode], (node) => loadWhile(node!, () => node!.process.signal(signal)));
+  });
+}
+
+test('a wrong key, a port where nobody listens and a stranger are refused clearly', async () => {
+  await withNodes([startNode, () => startMemcached()], async (node, stock) => {
+    await withCluster([node!], async (cluster) => {
+      const { fabric } = cluster.nodes[0]!.volley!;
+      const open = (change: object) =>
+        native().openRemoteRegion({ ...fabric!, host: '127.0.0.1', timeoutMs: 500, ...change });
+      (await open({})).close();
+      await rejects(open({ key: fabric!.key ^ 1n }), 'ERR_VOLLEY_FABRIC', '127.0.0.1');
+      await rejects(open({ base: 1n << 62n }), 'ERR_VOLLEY_FABRIC', '127.0.0.1');
+      await rejects(open({ port: 1 }), 'ERR_VOLLEY_FABRIC', '127.0.0.1');
+      await rejects(open({ provider: 'nosuch' }), 'ERR_VOLLEY_FABRIC', 'nosuch', 'volley doctor');
+      // What listens there speaks another protocol: no answer, or a refusal.
+      const error = await open({ port: stock!.port }).then(
+        () => null,
+        (reason: { code: string }) => reason,
+      );
+      assert.match(error!.code, /ERR_VOLLEY_(FABRIC|TIMEOUT)/);
+      (await open({})).close();
+    });
+  });
+});
+
+test('a node without a fabric is read another way, or refused when a fabric was insisted on', async () => {
+  await withNodes([() => startVolleyNode('--fabric', 'off', '--local', 'off')], async (node) => {
+    await withCluster([node!], async (cluster) => {
+      assert.is(cluster.nodes[0]!.transport, 'tcp');
+      assert.match(cluster.nodes[0]!.transportReason, /offers no fabric/);
+    });
+    const insisting = withCluster([node!], async () => {}, byFabric);
+    await rejects(insisting, 'ERR_VOLLEY_TRANSPORT', node!.name, 'offers no fabric', '--fabric');
+  });
+});
+
+test('a node whose provider does not exist does not start, and says why', async () => {
+  const args = [join(ROOT, 'bin/volley'), 'node', '-p', '0', '--fabric', 'nosuch'];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 10_000 });
+  assert.is(status, 1);
+  assert.match(stderr, /^volley: .*nosuch.*volley doctor.*\n$/);
+});
+
+test('libfabric leaves the signal handlers of the process to Node', async () => {
+  await withNodes([startNode], async (node) => {
+    node!.process.signal('SIGTERM');
+    assert.is(await node!.process.ended(), 0, 'the node drained and ended by itself');
+  });
+});
+
+test('a hundred connections that fail leave no descriptor, no thread and no connection behind', async () => {
+  await withNodes([startNode], async (node) => {
+    await withCluster([node!], async (cluster) => {
+      const { fabric } = cluster.nodes[0]!.volley!;
+      const fail = () =>
+        native()
+          .openRemoteRegion({ ...fabric!, host: '127.0.0.1', timeoutMs: 2000, key: fabric!.key ^ 1n })
+          .catch(() => {});
+      for (let i = 0; i < 20; i++) await fail();
+      const held = () => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length];
+      const before = held();
+      for (let i = 0; i < 100; i++) await fail();
+      const after = held();
+      assert.ok(after[0]! <= before[0]! + 4, `descriptors: ${before[0]} before, ${after[0]} after`);
+      assert.ok(after[1]! <= before[1]!, `threads: ${before[1]} before, ${after[1]} after`);
+      let connections = Number.NaN;
+      for (let tries = 0; tries < 50 && connections !== 0; tries++) {
+        connections = Number((await cluster.nodes[0]!.control.stats('volley'))!.fabric_connections);
+        await sleep(50);
+      }
+      assert.is(connections, 0);
+    });
+  });
+});
+
+test.run();
