@@ -29,6 +29,7 @@
         "native/objects/region_object.cc",
         "native/objects/remote_region_object.cc",
         "native/transport/fabric.cc",
+        "native/transport/fake.cc",
         "native/transport/local.cc",
         "native/transport/tcp.cc"
       ],

@@ -97,7 +97,38 @@ export type ReaderPath =
   | { kind: 'local'; region: LocalRegion }
   | { kind: 'fabric'; region: RemoteRegion }
   /** `greeting` (at most 1024 bytes) is sent first on each connection; the node has to answer it with `STORED`. */
-  | { kind: 'tcp'; host: string; port: number; greeting?: Uint8Array };
+  | { kind: 'tcp'; host: string; port: number; greeting?: Uint8Array }
+  | FakePath;
+
+/** For tests: a region behind a way that goes wrong as told. See docs/architecture.md, "The fake transport". */
+export interface FakePath {
+  kind: 'fake';
+  region: LocalRegion;
+  /** Chooses delays, the order of completions, where data is torn, and the garbage that lands meanwhile. */
+  seed: number;
+  /**
+   * 24 bytes per chunk that meets faults: its digest (16), then a byte for each of the first 8 attempts at it: an index
+   * into FAULTS, plus FAULT_LATE, plus FAULT_TWICE.
+   */
+  faults: Uint8Array;
+}
+
+export const FAULTS = [
+  'none',
+  'missing', // the entry is stale: the chunk is gone
+  'length', // the entry is stale: it tells another length
+  'bounds', // the entry points outside the arena
+  'reused', // the slot holds another item by now
+  'torn', // part of the data is another item's
+  'never', // no completion comes
+  'connection', // the way breaks
+  'protocol', // the peer answers nonsense
+] as const;
+export type Fault = (typeof FAULTS)[number];
+/** The completion comes long after those of later reads. */
+export const FAULT_LATE = 0x40;
+/** The completion comes once more after a while. */
+export const FAULT_TWICE = 0x80;
 
 export interface ReaderOptions {
   destination: GuestMemory;
