@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Cluster, WantedTransport } from '../client/index.js';
-import { chooseNodes } from '../src/config.js';
+import { chooseCredentials, chooseNodes } from '../src/config.js';
 import { withSignals } from './signals.js';
 import { parseMilliseconds } from './values.js';
 
@@ -36,7 +36,14 @@ export async function withCluster(
   const { Cluster } = await import('../client/index.js');
   const { nodes } = chooseNodes(flags.nodes);
   await withSignals(async (signal) => {
-    const cluster = await Cluster.connect({ nodes, transport, timeoutMs: flags.timeout, signal });
+    const credentials = chooseCredentials();
+    const cluster = await Cluster.connect({
+      nodes,
+      transport,
+      credentials,
+      timeoutMs: flags.timeout,
+      signal,
+    });
     try {
       await work(cluster, signal);
     } finally {

@@ -1,3 +1,4 @@
+import { type Credentials, checkCredentials } from '../src/credentials.js';
 import { VolleyError } from '../src/errors.js';
 import { quote } from '../src/keys.js';
 import { chunkLength, type Manifest, RECORD_BYTES } from '../src/manifest.js';
@@ -28,6 +29,8 @@ export interface ConnectOptions {
   transport?: WantedTransport;
   /** Milliseconds that a node may let pass without an answer. Default 5000. */
   timeoutMs?: number;
+  /** Who to be to nodes that ask; it is told to every node of the list, in the clear. Default nobody. */
+  credentials?: Credentials | null;
   signal?: AbortSignal;
 }
 
@@ -59,12 +62,13 @@ export class Cluster {
 
   /**
    * Reaches every node, in parallel, and chooses how to read from it.
-   * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _PROTOCOL or _TRANSPORT that names the node; ERR_VOLLEY_USAGE
+   * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _AUTH, _PROTOCOL or _TRANSPORT that names the node; ERR_VOLLEY_USAGE
    */
   static async connect(options: ConnectOptions): Promise<Cluster> {
-    const { transport = 'auto', timeoutMs = TIMEOUT_MS_DEFAULT, signal } = options;
+    const { transport = 'auto', timeoutMs = TIMEOUT_MS_DEFAULT, credentials = null, signal } = options;
+    if (credentials) checkCredentials(credentials);
     const names = parseNodeList(options.nodes);
-    const attempts = names.map((name) => connectNode(name, transport, timeoutMs, signal));
+    const attempts = names.map((name) => connectNode(name, transport, credentials, timeoutMs, signal));
     const settled = await Promise.allSettled(attempts);
     const failed = settled.find(({ status }) => status === 'rejected');
     const connected = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));

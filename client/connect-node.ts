@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import type { Credentials } from '../src/credentials.js';
 import type { NodeName } from '../src/node-name.js';
 import { chooseTransport, type WantedTransport } from './choose-transport.js';
 import type { ClusterNode } from './cluster-node.js';
@@ -20,11 +21,17 @@ export interface NodeProbe {
 
 /**
  * Resolves a node's host and asks for its statistics. The caller closes `control`.
- * @throws VolleyError ERR_VOLLEY_NODE_DOWN, ERR_VOLLEY_TIMEOUT or ERR_VOLLEY_PROTOCOL that names the node
+ * @param credentials who to be to it, if it asks
+ * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _AUTH or _PROTOCOL that names the node
  */
-export async function probeNode(node: NodeName, timeoutMs: number, signal?: AbortSignal): Promise<NodeProbe> {
+export async function probeNode(
+  node: NodeName,
+  credentials: Credentials | null,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<NodeProbe> {
   const address = await resolve(node, timeoutMs, signal);
-  const control = new ControlChannel(node.name, address, node.port, timeoutMs);
+  const control = new ControlChannel(node.name, address, node.port, timeoutMs, credentials);
   try {
     const [stats, volley] = await Promise.all([control.stats('', signal), control.stats('volley', signal)]);
     if (!stats?.version) throw nodeProtocol(node.name, 'stats', 'no version');
@@ -39,18 +46,32 @@ export async function probeNode(node: NodeName, timeoutMs: number, signal?: Abor
 export async function connectNode(
   node: NodeName,
   wanted: WantedTransport,
+  credentials: Credentials | null,
   timeoutMs: number,
   signal?: AbortSignal,
 ): Promise<{ node: ClusterNode; connectMs: number; tablesMs: number }> {
   const startMs = performance.now();
-  const { address, control, version, volley } = await probeNode(node, timeoutMs, signal);
+  const { address, control, version, volley } = await probeNode(node, credentials, timeoutMs, signal);
   const connectedMs = performance.now();
   try {
     const { name, port } = node;
     const question = { node: name, address, wanted, volley, timeoutMs };
     const { transport, reason, region } = await chooseTransport(question);
+    // Only nodes that ask are told: one that does not would take the password for an item.
+    const told = volley?.authentication === 'password' ? credentials : null;
     return {
-      node: { name, address, port, volley, version, transport, transportReason: reason, region, control },
+      node: {
+        name,
+        address,
+        port,
+        credentials: told,
+        volley,
+        version,
+        transport,
+        transportReason: reason,
+        region,
+        control,
+      },
       connectMs: connectedMs - startMs,
       tablesMs: performance.now() - connectedMs,
     };

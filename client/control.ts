@@ -1,12 +1,15 @@
 import { Client } from 'memjs';
+import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyError } from '../src/errors.js';
 import { withDeadline } from './deadline.js';
-import { nodeDown, nodeFull, nodeItemLimit, nodeProtocol, nodeTimeout } from './node-errors.js';
+import { nodeAuth, nodeDown, nodeFull, nodeItemLimit, nodeProtocol, nodeTimeout } from './node-errors.js';
 import { WatchedServer } from './watched-server.js';
 
 const SILENT = { log() {} };
 /** memjs' own timers end what ours has given up; they come later, so that our errors are the ones seen. */
 const MEMJS_GRACE = 2;
+/** What memjs says, as a bare text, when a node refuses the authentication or wants one. */
+const MEMJS_REFUSED = 'Memcached server authentication failed!';
 
 /**
  * What is small or rare between a client and one node: statistics and manifests, over memjs (binary protocol). memjs
@@ -22,6 +25,7 @@ export class ControlChannel {
     readonly address: string,
     readonly port: number,
     readonly timeoutMs: number,
+    private readonly credentials: Credentials | null,
   ) {}
 
   /** The value under a key, or null. */
@@ -96,7 +100,7 @@ export class ControlChannel {
     const client = this.#connected();
     try {
       const onTimeout = () => nodeTimeout(this.node, what, this.timeoutMs);
-      const work = operation(client).catch((error: Error) => {
+      const work = operation(client).catch((error: unknown) => {
         throw this.#translated(what, error);
       });
       return await withDeadline(work, this.timeoutMs, signal, onTimeout);
@@ -107,8 +111,9 @@ export class ControlChannel {
     }
   }
 
-  #translated(what: string, error: Error): VolleyError {
+  #translated(what: string, error: unknown): VolleyError {
     if (isVolleyError(error)) return error;
+    if (error === MEMJS_REFUSED) return nodeAuth(this.node, this.credentials !== null);
     const refusal = refusalOf(error);
     return refusal === null ? nodeDown(this.node, error) : nodeProtocol(this.node, what, refusal, error);
   }
@@ -116,8 +121,7 @@ export class ControlChannel {
   #connected(): Client {
     if (this.#client) return this.#client;
     const seconds = (this.timeoutMs * MEMJS_GRACE) / 1000;
-    const timeouts = { timeout: seconds, conntimeout: seconds };
-    this.#server = new WatchedServer(this.address, this.port, undefined, undefined, timeouts);
+    this.#server = new WatchedServer(this.address, this.port, this.credentials, seconds);
     this.#client = new Client([this.#server], { retries: 1, logger: SILENT });
     return this.#client;
   }

@@ -1,5 +1,6 @@
 /** The client library of Volley: connect to storage nodes, upload images, load them into memory. */
 
+export type { Credentials } from '../src/credentials.js';
 export { isVolleyError, VolleyError, type VolleyErrorCode } from '../src/errors.js';
 export type { ImageKind, Manifest } from '../src/manifest.js';
 export { type GuestMemory, native } from '../src/native.js';

@@ -1,3 +1,4 @@
+import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyErrorCode } from '../src/errors.js';
 import { type NodeName, parseNodeList } from '../src/node-name.js';
 import { chooseTransport } from './choose-transport.js';
@@ -40,10 +41,11 @@ export async function inspectNodes(
   nodes: readonly string[],
   timeoutMs: number,
   signal?: AbortSignal,
+  credentials: Credentials | null = null,
 ): Promise<(LiveNode | DeadNode)[]> {
   return mapLimited(parseNodeList(nodes), PARALLEL, async (node) => {
     try {
-      return await inspect(node, timeoutMs, signal);
+      return await inspect(node, credentials, timeoutMs, signal);
     } catch (error) {
       if (!isVolleyError(error) || error.code === 'ERR_VOLLEY_ABORTED') throw error;
       return { name: node.name, error: { code: error.code, message: error.message } };
@@ -51,8 +53,13 @@ export async function inspectNodes(
   });
 }
 
-async function inspect(node: NodeName, timeoutMs: number, signal?: AbortSignal): Promise<LiveNode> {
-  const { address, control, version, stats, volley } = await probeNode(node, timeoutMs, signal);
+async function inspect(
+  node: NodeName,
+  credentials: Credentials | null,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<LiveNode> {
+  const { address, control, version, stats, volley } = await probeNode(node, credentials, timeoutMs, signal);
   control.close();
   const { transport, reason, region } = await chooseTransport({
     node: node.name,

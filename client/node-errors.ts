@@ -31,6 +31,15 @@ export function nodeProtocol(node: string, what: string, answer: string, cause?:
   return new VolleyError('ERR_VOLLEY_PROTOCOL', text, { cause });
 }
 
+/** A node that wants to know who the client is. @param told whether it was told */
+export function nodeAuth(node: string, told: boolean): VolleyError {
+  const sources = 'VOLLEY_USER and VOLLEY_PASSWORD, or "user" and "password" of the config file';
+  const text = told
+    ? `does not take this user and password; check ${sources}`
+    : `wants a user and a password; set ${sources}`;
+  return new VolleyError('ERR_VOLLEY_AUTH', `node ${node} ${text}`);
+}
+
 /** A node that has no memory left for an item. */
 export function nodeFull(node: string): VolleyError {
   const help = 'give it more memory (-m), remove images (volley rm) or add a node';

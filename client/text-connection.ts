@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net';
+import { type Credentials, greetingOf } from '../src/credentials.js';
 import { isVolleyError, type VolleyError } from '../src/errors.js';
 import { abortedError, settler, withDeadline } from './deadline.js';
-import { nodeDown, nodeProtocol, nodeTimeout } from './node-errors.js';
+import { nodeAuth, nodeDown, nodeProtocol, nodeTimeout } from './node-errors.js';
 
 const READ_BYTES = 64 * 1024;
 const LINE_LENGTH_MAX = 8 * 1024;
@@ -28,6 +29,8 @@ export interface NodeAddress {
   /** An IP address. */
   address: string;
   port: number;
+  /** What to authenticate with first, or null where the node does not ask for it. */
+  credentials: Credentials | null;
 }
 
 /**
@@ -50,7 +53,7 @@ export class TextConnection {
     readonly timeoutMs: number,
   ) {}
 
-  /** @throws VolleyError ERR_VOLLEY_NODE_DOWN or ERR_VOLLEY_TIMEOUT that names the node */
+  /** @throws VolleyError ERR_VOLLEY_NODE_DOWN, ERR_VOLLEY_TIMEOUT or ERR_VOLLEY_AUTH that names the node */
   static async connect(node: NodeAddress, timeoutMs: number, signal?: AbortSignal): Promise<TextConnection> {
     const connection = new TextConnection(node.name, timeoutMs);
     const { promise, resolve, reject } = settler<void>();
@@ -62,6 +65,7 @@ export class TextConnection {
     socket.once('close', () => reject(connection.#ended));
     try {
       await withDeadline(promise, timeoutMs, signal, () => nodeTimeout(node.name, 'connect', timeoutMs));
+      if (node.credentials) await connection.#authenticate(node.credentials, signal);
     } catch (error) {
       connection.#fail(error as VolleyError);
       throw error;
@@ -109,6 +113,24 @@ export class TextConnection {
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
+  }
+
+  async #authenticate(credentials: Credentials, signal: AbortSignal | undefined): Promise<void> {
+    const { promise, resolve, reject } = settler<void>();
+    this.send({
+      what: 'authentication',
+      buffers: [greetingOf(credentials)],
+      onLine: (line) => {
+        // The answer is not quoted: whoever gives it has just been told the password.
+        if (line !== 'STORED') throw nodeAuth(this.node, true);
+        resolve();
+        return true;
+      },
+      onError: reject,
+    });
+    await withDeadline(promise, this.timeoutMs, signal, () =>
+      nodeTimeout(this.node, 'authentication', this.timeoutMs),
+    );
   }
 
   /** Ends the connection at once. */

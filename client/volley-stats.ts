@@ -11,6 +11,8 @@ export interface VolleyStats {
   localPath: string | null;
   /** How its region is read over a fabric, or null when it is not offered so. */
   fabric: FabricOffer | null;
+  /** What clients have to show: `none`, or a user and `password`. */
+  authentication: 'none' | 'password';
   /** Everything that the node told, by name. */
   all: Record<string, string>;
 }
@@ -28,6 +30,7 @@ export function parseVolleyStats(all: Record<string, string> | null): VolleyStat
     layoutVersion: Number(all.layout_version),
     epoch: BigInt(`0x${all.epoch}`),
     bootId: all.boot_id ?? '',
+    authentication: all.authentication === 'password' ? 'password' : 'none',
     localPath: usable ? path : null,
     fabric: parseOffer(all),
     all,

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { Server } from 'memjs';
+import type { Credentials } from '../src/credentials.js';
 
 /**
  * memjs' connection to one node, made to notice what memjs does not: when the peer closes with a request outstanding,
@@ -7,6 +8,14 @@ import { Server } from 'memjs';
  */
 export class WatchedServer extends Server {
   #watched: Socket | undefined;
+
+  /** @param timeoutS seconds to connect, and to answer */
+  constructor(address: string, port: number, credentials: Credentials | null, timeoutS: number) {
+    super(address, port, undefined, undefined, { timeout: timeoutS, conntimeout: timeoutS });
+    // memjs would otherwise take them from variables of its own in the environment.
+    this.username = credentials?.user;
+    this.password = credentials?.password;
+  }
 
   override sock(sasl: boolean, go: (socket: Socket) => void): void {
     super.sock(sasl, go);

@@ -136,6 +136,7 @@ export class Stats {
       slots_quarantined: slots.resting,
       bytes_quarantined: slots.restingBytes,
       item_size_max: node.options.itemSizeMax,
+      authentication: node.options.authFile === null ? 'none' : 'password',
       transports: [node.localPath && 'local', offer && 'fabric', 'tcp'].filter(Boolean).join(','),
       local_path: node.localPath ?? '',
       fabric_provider: offer?.provider ?? '',

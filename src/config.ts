@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { type Credentials, checkCredentials } from './credentials.js';
 import { VolleyError } from './errors.js';
 import { systemWords } from './system-error.js';
 
@@ -22,7 +23,7 @@ function configPath(): string {
 export function chooseNodes(option: string | undefined): { nodes: string[]; origin: NodesOrigin } {
   if (option !== undefined) return { nodes: split(option), origin: '--nodes' };
   if (process.env.VOLLEY_NODES) return { nodes: split(process.env.VOLLEY_NODES), origin: 'VOLLEY_NODES' };
-  const configured = readConfig();
+  const configured = configuredNodes();
   if (configured) return { nodes: configured, origin: 'config file' };
   return { nodes: NODES_DEFAULT, origin: 'default' };
 }
@@ -34,28 +35,90 @@ function split(list: string): string[] {
     .filter((entry) => entry !== '');
 }
 
+/**
+ * Who to be to the storage nodes: VOLLEY_USER and VOLLEY_PASSWORD, else "user" and "password" of the config file, which
+ * then has to be closed to everybody but its owner, else nobody (null). There is no option for them: everybody on a
+ * machine can read the command lines of its processes.
+ * @throws VolleyError ERR_VOLLEY_USAGE when only one of the two is given, or one is not acceptable
+ */
+export function chooseCredentials(): Credentials | null {
+  const { VOLLEY_USER: user, VOLLEY_PASSWORD: password } = process.env;
+  const chosen = user || password ? { user, password } : configuredCredentials();
+  if (chosen === null) return null;
+  if (!chosen.user || !chosen.password) {
+    const names = chosen.user
+      ? 'VOLLEY_USER is set and VOLLEY_PASSWORD'
+      : 'VOLLEY_PASSWORD is set and VOLLEY_USER';
+    throw new VolleyError('ERR_VOLLEY_USAGE', `${names} is not; set both`);
+  }
+  const credentials = { user: chosen.user, password: chosen.password };
+  checkCredentials(credentials);
+  return credentials;
+}
+
 /** The config file's nodes, or null when there is no such file or it names none. */
-function readConfig(): string[] | null {
+function configuredNodes(): string[] | null {
+  const config = readConfig();
+  if (!config || config.fields.nodes === undefined) return null;
+  const { nodes } = config.fields;
+  if (Array.isArray(nodes) && nodes.every((node) => typeof node === 'string')) return nodes;
+  throw configError(config.path, '"nodes" is no array of texts');
+}
+
+/** The config file's user and password, or null when there is no such file or it tells neither. */
+function configuredCredentials(): Credentials | null {
+  const config = readConfig();
+  const { user, password } = config?.fields ?? {};
+  if (!config || (user === undefined && password === undefined)) return null;
+  const isText = (value: unknown) => typeof value === 'string' && value !== '';
+  if (!isText(user) || !isText(password)) {
+    throw configError(config.path, '"user" and "password" are not both there and texts');
+  }
+  if ((config.mode & 0o077) !== 0) {
+    throw configError(
+      config.path,
+      `it holds a password and others may use it; run: chmod 600 ${config.path}`,
+    );
+  }
+  return { user: user as string, password: password as string };
+}
+
+/** The config file's fields and its mode, or null when there is none. */
+function readConfig(): { path: string; mode: number; fields: Record<string, unknown> } | null {
   const path = configPath();
-  let config: unknown;
+  let mode: number;
+  let fields: unknown;
   try {
-    config = JSON.parse(readFileSync(path, 'utf8'));
+    const descriptor = openSync(path, 'r');
+    try {
+      mode = fstatSync(descriptor).mode;
+      fields = parseJson(path, readFileSync(descriptor, 'utf8'));
+    } finally {
+      closeSync(descriptor);
+    }
   } catch (error) {
+    if (error instanceof VolleyError) throw error;
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (isMissing && !process.env.VOLLEY_CONFIG) return null;
     throw configError(path, systemWords(error));
   }
-  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
     throw configError(path, 'it holds no JSON object');
   }
-  const { nodes } = config as { nodes?: unknown };
-  if (nodes === undefined) return null;
-  if (Array.isArray(nodes) && nodes.every((node) => typeof node === 'string')) return nodes;
-  throw configError(path, '"nodes" is no array of texts');
+  return { path, mode, fields: fields as Record<string, unknown> };
+}
+
+/** What JSON.parse says of a fault quotes the text, which may hold a password. */
+function parseJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw configError(path, 'it is not JSON');
+  }
 }
 
 function configError(path: string, fault: string): VolleyError {
-  const form = '{"nodes": ["host:port"]}';
+  const form = '{"nodes": ["host:port"], "user": "…", "password": "…"}';
   return new VolleyError(
     'ERR_VOLLEY_USAGE',
     `the config file ${path} cannot be used: ${fault}; its form is ${form}`,

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { DeadNode, LiveNode } from '../../client/index.js';
-import { chooseNodes } from '../../src/config.js';
+import { chooseCredentials, chooseNodes } from '../../src/config.js';
 import { formatBytes } from '../../src/units.js';
 import { addClusterOptions, type ClusterFlags } from '../cluster-command.js';
 import { formatTable, printJson, printLines } from '../output.js';
@@ -20,7 +20,8 @@ export function register(program: Command): void {
 async function run(flags: ClusterFlags): Promise<void> {
   const { inspectNodes } = await import('../../client/index.js');
   const { nodes } = chooseNodes(flags.nodes);
-  const found = await withSignals((signal) => inspectNodes(nodes, flags.timeout, signal));
+  const credentials = chooseCredentials();
+  const found = await withSignals((signal) => inspectNodes(nodes, flags.timeout, signal, credentials));
   const live = found.filter((node) => node.error === null);
   const dead = found.filter((node) => node.error !== null);
   if (flags.json) {

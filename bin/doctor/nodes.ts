@@ -1,12 +1,12 @@
 import type { DeadNode, LiveNode } from '../../client/index.js';
 import { inspectNodes } from '../../client/index.js';
-import { chooseNodes } from '../../src/config.js';
+import { chooseCredentials, chooseNodes } from '../../src/config.js';
 import { type Check, good, limited, missing } from './check.js';
 
 /** One check per storage node of the list in use. Nobody has to run the default node. */
 export async function checkNodes(option: string | undefined, timeoutMs: number): Promise<Check[]> {
   const { nodes, origin } = chooseNodes(option);
-  const found = await inspectNodes(nodes, timeoutMs);
+  const found = await inspectNodes(nodes, timeoutMs, undefined, chooseCredentials());
   return found.map((node) => (node.error === null ? liveCheck(node) : deadCheck(node, origin === 'default')));
 }
 
@@ -17,5 +17,7 @@ function liveCheck({ name, kind, version, transport, transportReason }: LiveNode
 function deadCheck({ name, error }: DeadNode, isDefault: boolean): Check {
   if (isDefault)
     return limited(`node ${name}`, 'no node is configured, and none runs here', 'volley node -m 1G');
+  if (error.code === 'ERR_VOLLEY_AUTH')
+    return missing(`node ${name}`, error.message, 'set VOLLEY_USER and VOLLEY_PASSWORD');
   return missing(`node ${name}`, error.message, 'start it: volley node, or memcached -I 2m');
 }

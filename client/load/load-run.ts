@@ -1,3 +1,4 @@
+import { greetingOf } from '../../src/credentials.js';
 import { VolleyError } from '../../src/errors.js';
 import { CHUNK_KEY_PREFIX } from '../../src/keys.js';
 import {
@@ -242,6 +243,7 @@ function pathOf(node: ClusterNode): ReaderPath {
   return tcpPathOf(node);
 }
 
-function tcpPathOf({ address, port }: ClusterNode): ReaderPath {
-  return { kind: 'tcp', host: address, port };
+function tcpPathOf({ address, port, credentials }: ClusterNode): ReaderPath {
+  const greeting = credentials && { greeting: greetingOf(credentials) };
+  return { kind: 'tcp', host: address, port, ...greeting };
 }

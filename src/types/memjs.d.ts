@@ -19,6 +19,8 @@ declare module 'memjs' {
     );
     /** The live connection; undefined before the first request and after a failure. */
     _socket: Socket | undefined;
+    username: string | undefined;
+    password: string | undefined;
     /** Makes or reuses the connection and hands it to `go`. */
     sock(sasl: boolean, go: (socket: Socket) => void): void;
     /** Destroys the connection and fails everything outstanding. */
