@@ -62,6 +62,8 @@ function onStdoutError(error: NodeJS.ErrnoException): void {
 /** Runs the command line and ends the process with its exit code. */
 async function main(): Promise<never> {
   process.stdout.on('error', onStdoutError);
+  // Nobody reads what is told there any more: no reason for a storage node to end.
+  process.stderr.on('error', () => {});
   try {
     await program().parseAsync();
     // A write that failed is told in a turn of its own.

@@ -134,4 +134,18 @@ test('wrong usage is code 2, and one line says what is wrong', async () => {
   }
 });
 
+test('a verbose node goes on when nobody reads its stderr any more', async () => {
+  const node = new NodeProcess('-p', '0', '-m', '2', '--local', 'off', '--json', '-v');
+  const { port } = JSON.parse(await node.line()) as { port: number };
+  node.child.stderr!.destroy();
+  for (let round = 0; round < 3; round++) {
+    const client = new RawClient({ host: '127.0.0.1', port });
+    client.send('version\r\n');
+    assert.match(await client.answer('\r\n'), /^VERSION /);
+    await client.close();
+  }
+  node.child.kill('SIGTERM');
+  assert.is(await node.exit(), 0);
+});
+
 test.run();
