@@ -45,7 +45,7 @@ export function nodeFull(node: string): VolleyError {
   const help = 'give it more memory (-m), remove images (volley rm) or add a node';
   return new VolleyError(
     'ERR_VOLLEY_NODE_FULL',
-    `node ${node} is out of memory; ${help}; what was stored before is whole`,
+    `node ${node} is out of memory; ${help}; older images are whole, unless it is a memcached that evicts (no -M)`,
   );
 }
 
