@@ -39,9 +39,16 @@ export function parseVolleyStats(all: Record<string, string> | null): VolleyStat
 
 function parseOffer(all: Record<string, string>): FabricOffer | null {
   const { fabric_provider: provider = '', fabric_port: port = '', fabric_base: base, fabric_key: key } = all;
+  const address = all.fabric_address ?? '';
   const isHex = (text: string | undefined) => text !== undefined && /^[0-9a-f]{16}$/.test(text);
   const portNumber = /^\d{1,5}$/.test(port) ? Number(port) : 0;
   if (!/^[a-z0-9_;-]{1,64}$/i.test(provider) || portNumber < 1 || portNumber > 65_535) return null;
-  if (!isHex(base) || !isHex(key)) return null;
-  return { provider, port: portNumber, base: BigInt(`0x${base}`), key: BigInt(`0x${key}`) };
+  if (!isHex(base) || !isHex(key) || !/^([0-9a-f]{2}){0,256}$/.test(address)) return null;
+  return {
+    provider,
+    port: portNumber,
+    address: Buffer.from(address, 'hex'),
+    base: BigInt(`0x${base}`),
+    key: BigInt(`0x${key}`),
+  };
 }

@@ -141,6 +141,7 @@ export class Stats {
       local_path: node.localPath ?? '',
       fabric_provider: offer?.provider ?? '',
       fabric_port: offer?.port ?? 0,
+      fabric_address: Buffer.from(offer?.address ?? []).toString('hex'),
       fabric_base: hex(offer?.base ?? 0n),
       fabric_key: hex(offer?.key ?? 0n),
       fabric_connections: node.fabricConnections,

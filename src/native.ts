@@ -59,6 +59,8 @@ export interface FabricOffer {
   /** libfabric's name of the provider, such as `verbs` or `net`. */
   provider: string;
   port: number;
+  /** The raw address of an endpoint for reliable datagrams; empty where clients connect to the port. */
+  address: Uint8Array;
   /** Added to an offset in the region to address it. */
   base: bigint;
   /** The registration's key: who has it can read the whole region. */

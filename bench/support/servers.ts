@@ -32,9 +32,9 @@ function serverOf(child: ChildProcess, port: number): Server {
 }
 
 /** Starts `volley node` on a free port. */
-export async function startNode(memory: string): Promise<Server> {
+export async function startNode(memory: string, ...more: string[]): Promise<Server> {
   const socket = join(tmpdir(), `volley-bench-${process.pid}-${nodesStarted++}.sock`);
-  const node = await StorageProcess.start(memory, socket, AbortSignal.timeout(START_TIMEOUT_MS));
+  const node = await StorageProcess.start(memory, socket, AbortSignal.timeout(START_TIMEOUT_MS), more);
   const port = Number(node.name.split(':')[1]);
   return { host: '127.0.0.1', port, name: node.name, stop: () => node.stop() };
 }

@@ -23,11 +23,23 @@ export class StorageProcess {
   /**
    * @param memory what -m gets
    * @param socket where it hands out its region
+   * @param more further options of `volley node`
    * @throws VolleyError ERR_VOLLEY_NODE_DOWN when it does not come up, ERR_VOLLEY_ABORTED
    */
-  static async start(memory: string, socket: string, signal: AbortSignal): Promise<StorageProcess> {
+  static async start(
+    memory: string,
+    socket: string,
+    signal: AbortSignal,
+    more: readonly string[] = [],
+  ): Promise<StorageProcess> {
     const script = [join(ROOT, 'bin', 'volley'), 'node', '-p', '0', '-m', memory, '--local', socket];
-    const [command, args] = tiedToThisProcess(process.execPath, [...script, '--hugepages', 'off', '--json']);
+    const [command, args] = tiedToThisProcess(process.execPath, [
+      ...script,
+      '--hugepages',
+      'off',
+      '--json',
+      ...more,
+    ]);
     // In a session of its own: a Ctrl-C is for the demo, which stops its nodes when it has no more use for them.
     const child = spawn(command, args, { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
     child.on('error', () => {});

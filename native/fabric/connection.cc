@@ -19,12 +19,13 @@ int WaitObject(fid* queue) {
 
 }  // namespace
 
-FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info)
+FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info,
+                                   const std::string& peer)
     : domain_(std::move(domain)) {
-  if (Open(info)) windowMax_ = static_cast<uint32_t>(std::min<size_t>(info->tx_attr->size, kCompletionsMax));
+  if (Open(info, peer)) windowMax_ = static_cast<uint32_t>(std::min<size_t>(info->tx_attr->size, kCompletionsMax));
 }
 
-bool FabricConnection::Open(const FabricInfo& info) {
+bool FabricConnection::Open(const FabricInfo& info, const std::string& peer) {
   fi_eq_attr events{};
   events.wait_obj = FI_WAIT_FD;
   fi_cq_attr completions{};
@@ -41,14 +42,30 @@ bool FabricConnection::Open(const FabricInfo& info) {
   next("cannot open a completion queue",
        [&] { return fi_cq_open(domain_->domain(), &completions, completions_.Receive(), nullptr); });
   next("cannot make an endpoint", [&] { return fi_endpoint(domain_->domain(), info.get(), endpoint_.Receive(), nullptr); });
-  next("cannot bind the event queue", [&] { return fi_ep_bind(endpoint_.get(), &events_->fid, 0); });
+  next("cannot bind the event queue",
+       [&] { return info.connected() ? fi_ep_bind(endpoint_.get(), &events_->fid, 0) : 0; });
   next("cannot bind the completion queue",
        [&] { return fi_ep_bind(endpoint_.get(), &completions_->fid, FI_TRANSMIT | FI_RECV); });
+  next("cannot open an address vector", [&] { return info.connected() ? 0 : OpenAddresses(); });
   next("cannot enable the endpoint", [&] { return fi_enable(endpoint_.get()); });
   next("cannot wait on the queues", [&] { return OpenWait() ? 0 : -FI_ENOSYS; });
-  next("cannot connect", [&] { return fi_connect(endpoint_.get(), info->dest_addr, nullptr, 0); });
+  next("cannot connect", [&] { return Reach(info, peer); });
   if (failed != 0) Break(FabricLibrary::Load().Message(what, failed));
   return failed == 0;
+}
+
+int FabricConnection::OpenAddresses() {
+  fi_av_attr attributes{};
+  attributes.type = FI_AV_TABLE;
+  attributes.count = 1;
+  const int failed = fi_av_open(domain_->domain(), &attributes, addresses_.Receive(), nullptr);
+  return failed != 0 ? failed : fi_ep_bind(endpoint_.get(), &addresses_->fid, 0);
+}
+
+int FabricConnection::Reach(const FabricInfo& info, const std::string& peer) {
+  if (info.connected()) return fi_connect(endpoint_.get(), info->dest_addr, nullptr, 0);
+  state_ = State::kOpen;
+  return fi_av_insert(addresses_.get(), peer.data(), 1, &peer_, 0, nullptr) == 1 ? 0 : -FI_EADDRNOTAVAIL;
 }
 
 bool FabricConnection::OpenWait() {
@@ -81,7 +98,7 @@ FabricConnection::State FabricConnection::Advance() {
 }
 
 bool FabricConnection::Read(void* to, size_t bytes, void* descriptor, uint64_t address, uint64_t key, void* context) {
-  const ssize_t failed = fi_read(endpoint_.get(), to, bytes, descriptor, 0, address, key, context);
+  const ssize_t failed = fi_read(endpoint_.get(), to, bytes, descriptor, peer_, address, key, context);
   if (failed == 0) return true;
   if (failed != -FI_EAGAIN) Break(FabricLibrary::Load().Message("cannot post a read", failed));
   return false;
@@ -107,6 +124,8 @@ size_t FabricConnection::Poll(Done* out, size_t max) {
 }
 
 int FabricConnection::WaitDescriptor() const {
+  // Layered providers go on only while somebody looks at their queues.
+  if (addresses_) return -1;
   fid* queues[] = {&events_->fid, &completions_->fid};
   return fi_trywait(domain_->fabric(), queues, 2) == 0 ? wait_.get() : -1;
 }
@@ -118,9 +137,10 @@ void FabricConnection::Break(const std::string& why) {
 
 void FabricConnection::Close() {
   state_ = State::kBroken;
-  if (endpoint_) fi_shutdown(endpoint_.get(), 0);
+  if (endpoint_ && !addresses_) fi_shutdown(endpoint_.get(), 0);
   endpoint_.Reset();
   completions_.Reset();
+  addresses_.Reset();
   events_.Reset();
   wait_.Reset();
 }

@@ -8,7 +8,7 @@
 
 namespace volley {
 
-/// One connected endpoint of a client: posts reads, tells which are done. Used by one thread.
+/// One endpoint of a client, connected to a node: posts reads, tells which are done. Used by one thread.
 class FabricConnection {
  public:
   enum class State { kConnecting, kOpen, kBroken };
@@ -18,8 +18,9 @@ class FabricConnection {
     bool ok;
   };
 
-  /// Begins to connect. A failure is a broken connection, with error() saying why.
-  FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info);
+  /// Begins to connect. A failure is a broken connection, with error() saying why. `peer` is the raw address of an
+  /// endpoint for reliable datagrams; connected ones are reached by what `info` tells.
+  FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info, const std::string& peer);
   ~FabricConnection() { Close(); }
 
   State state() const { return state_; }
@@ -41,7 +42,9 @@ class FabricConnection {
 
  private:
   void Break(const std::string& why);
-  bool Open(const FabricInfo& info);
+  bool Open(const FabricInfo& info, const std::string& peer);
+  int Reach(const FabricInfo& info, const std::string& peer);
+  int OpenAddresses();
   bool OpenWait();
 
   std::shared_ptr<FabricDomain> domain_;
@@ -51,6 +54,8 @@ class FabricConnection {
   UniqueFd wait_;  // an epoll over both queues
   FabricHandle<fid_eq> events_;
   FabricHandle<fid_cq> completions_;
+  FabricHandle<fid_av> addresses_;  // of reliable datagrams only
+  fi_addr_t peer_ = FI_ADDR_UNSPEC;
   FabricHandle<fid_ep> endpoint_;
 };
 

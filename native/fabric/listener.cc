@@ -28,6 +28,11 @@ FabricListener::FabricListener(const uint8_t* data, size_t bytes, const Options&
   domain_ = FabricDomain::Open(info);
   registration_ = domain_->Register(data, bytes, FI_REMOTE_READ);
   base_ = info.virtualAddresses() ? reinterpret_cast<uint64_t>(data) : 0;
+  if (!info.connected()) {
+    OpenDatagrams(info);
+    thread_ = std::thread([this] { DriveProgress(); });
+    return;
+  }
   Listen(info);
   thread_ = std::thread([this] { Serve(); });
 }
@@ -45,9 +50,44 @@ void FabricListener::Listen(const FabricInfo& info) {
   port_ = PortOf(address);
 }
 
+/// One endpoint answers all clients.
+void FabricListener::OpenDatagrams(const FabricInfo& info) {
+  fi_cq_attr completions{};
+  completions.format = FI_CQ_FORMAT_CONTEXT;
+  completions.wait_obj = FI_WAIT_UNSPEC;
+  fi_av_attr addresses{};
+  addresses.type = FI_AV_TABLE;
+  fid_domain* domain = domain_->domain();
+  Check(fi_cq_open(domain, &completions, datagrams_.completions.Receive(), nullptr), "cannot open a completion queue");
+  Check(fi_av_open(domain, &addresses, addresses_.Receive(), nullptr), "cannot open an address vector");
+  Check(fi_endpoint(domain, info.get(), datagrams_.endpoint.Receive(), nullptr), "cannot make an endpoint");
+  fid_ep* endpoint = datagrams_.endpoint.get();
+  Check(fi_ep_bind(endpoint, &datagrams_.completions->fid, FI_TRANSMIT | FI_RECV), "cannot bind the completion queue");
+  Check(fi_ep_bind(endpoint, &addresses_->fid, 0), "cannot bind the address vector");
+  Check(fi_enable(endpoint), "cannot enable the endpoint");
+  address_.resize(256);
+  size_t bytes = address_.size();
+  Check(fi_getname(&endpoint->fid, address_.data(), &bytes), "cannot tell the fabric address");
+  address_.resize(bytes);
+  if (info->addr_format == FI_SOCKADDR_IN || info->addr_format == FI_SOCKADDR_IN6) {
+    port_ = PortOf(*reinterpret_cast<const sockaddr_storage*>(address_.data()));
+  }
+}
+
 FabricListener::~FabricListener() {
   stopping_ = true;
   if (thread_.joinable()) thread_.join();
+}
+
+/// Layered providers (ofi_rxm) serve reads only while somebody looks at the queue; those that don't need it just wait.
+void FabricListener::DriveProgress() {
+  while (!stopping_) {
+    fi_cq_entry entry{};
+    const ssize_t got = fi_cq_sread(datagrams_.completions.get(), &entry, 1, nullptr, kEventWaitMs);
+    if (got != -FI_EAVAIL) continue;
+    fi_cq_err_entry error{};
+    fi_cq_readerr(datagrams_.completions.get(), &error, 0);
+  }
 }
 
 void FabricListener::Serve() {

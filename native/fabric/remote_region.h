@@ -29,6 +29,7 @@ class RemoteRegion {
     uint16_t port;
     uint64_t base;
     uint64_t key;
+    std::string address;  // raw, of an endpoint for reliable datagrams; else empty
     int timeoutMs;
   };
 
@@ -41,7 +42,7 @@ class RemoteRegion {
   /// Copies the table. Throws as the constructor does.
   void CopyTable(int timeoutMs);
 
-  std::unique_ptr<FabricConnection> Connect() const { return std::make_unique<FabricConnection>(domain_, info_); }
+  std::unique_ptr<FabricConnection> Connect() const { return std::make_unique<FabricConnection>(domain_, info_, options_.address); }
   FabricDomain& domain() const { return *domain_; }
   bool localRegistration() const { return info_.localRegistration(); }
   uint64_t AddressOf(uint64_t offset) const { return options_.base + offset; }

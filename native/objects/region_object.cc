@@ -102,6 +102,7 @@ Napi::Value RegionObject::Offer(const Napi::CallbackInfo& info) {
   Napi::Object offer = Napi::Object::New(info.Env());
   offer.Set("provider", listener.provider());
   offer.Set("port", listener.port());
+  offer.Set("address", Napi::Buffer<char>::Copy(info.Env(), listener.address().data(), listener.address().size()));
   offer.Set("base", Napi::BigInt::New(info.Env(), listener.base()));
   offer.Set("key", Napi::BigInt::New(info.Env(), listener.key()));
   return offer;

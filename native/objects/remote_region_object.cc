@@ -66,12 +66,14 @@ RemoteRegionObject::RemoteRegionObject(const Napi::CallbackInfo& info) : ObjectW
 
 Napi::Value RemoteRegionObject::OpenRemoteRegion(const Napi::CallbackInfo& info) {
   const Napi::Object options = ToObject(info[0], "options");
+  const Napi::Uint8Array address = ToBytes(options.Get("address"), "address");
   const RemoteRegion::Options parsed{
       .provider = ToString(options.Get("provider"), "provider"),
       .host = ToString(options.Get("host"), "host"),
       .port = static_cast<uint16_t>(ToInteger(options.Get("port"), "port", UINT16_MAX)),
       .base = ToBigInt(options, "base"),
       .key = ToBigInt(options, "key"),
+      .address = std::string(reinterpret_cast<const char*>(address.Data()), address.ByteLength()),
       .timeoutMs = static_cast<int>(ToInteger(options.Get("timeoutMs"), "timeoutMs", INT32_MAX))};
   auto* worker = new RegionWorker(
       info.Env(), [parsed] { return std::make_shared<RemoteRegion>(parsed); },
