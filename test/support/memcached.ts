@@ -15,8 +15,9 @@ export class Memcached {
   readonly path = join(tmpdir(), `volley-test-${process.pid}-${randomBytes(4).toString('hex')}.sock`);
   private readonly child: ChildProcess;
 
-  constructor() {
-    this.child = spawn('memcached', ['-u', 'root', '-s', this.path, '-t', '1', '-m', '64'], {
+  /** @param args more of its options, such as `-Y FILE` */
+  constructor(...args: string[]) {
+    this.child = spawn('memcached', ['-u', 'root', '-s', this.path, '-t', '1', '-m', '64', ...args], {
       stdio: 'ignore',
     });
     process.once('exit', () => this.child.kill('SIGKILL'));
@@ -64,6 +65,17 @@ export class RawClient {
     const isWhole = () => this.closed || (ending !== undefined && this.endsWith(ending));
     await until(isWhole, 'the answer to end');
     return Buffer.concat(this.received.splice(0)).toString('latin1');
+  }
+
+  /** The next answer of the binary protocol, whole. */
+  async packet(): Promise<Buffer> {
+    const bytes = () => Buffer.concat(this.received);
+    const lengthOf = (head: Buffer) => (head.length < 24 ? 24 : 24 + head.readUInt32BE(8));
+    await until(() => this.closed || bytes().length >= lengthOf(bytes()), 'an answer');
+    const all = bytes();
+    const length = lengthOf(all);
+    this.received = [all.subarray(length)];
+    return all.subarray(0, length);
   }
 
   private endsWith(ending: string): boolean {
