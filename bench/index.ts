@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bootTime } from './experiments/boot-time.js';
+import { loadFabric } from './experiments/load-fabric.js';
 import { loadLocal } from './experiments/load-local.js';
 import { loadTcp } from './experiments/load-tcp.js';
 import { upload } from './experiments/upload.js';
@@ -10,6 +11,7 @@ import { type Figure, machine, printFigures } from './support/figures.js';
 const EXPERIMENTS: Record<string, () => Promise<Figure[]>> = {
   'load-local': loadLocal,
   'load-tcp': loadTcp,
+  'load-fabric': loadFabric,
   upload,
   boot: bootTime,
 };

@@ -2,14 +2,18 @@
 //
 //   reference memcpy BYTES ROUNDS cold|warm
 //   reference sets   HOST PORT BYTES VALUE_BYTES         acknowledged one by one
+//   reference stream BYTES ROUNDS                        one TCP connection over loopback, read() into one buffer
 //   reference mget   HOST PORT BYTES VALUE_BYTES BATCH ROUNDS
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <libmemcached/memcached.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,10 +120,54 @@ static void run_mget(const char *host, int port, size_t bytes, size_t value_byte
   memcached_free(cluster);
 }
 
+static void send_all(int listener, const uint8_t *data, size_t bytes, int rounds) {
+  const int peer = accept(listener, NULL, NULL);
+  for (int round = 0; round < rounds; round++) {
+    char go;
+    if (read(peer, &go, 1) != 1) die("stream");
+    for (size_t at = 0; at < bytes;) {
+      const ssize_t sent = write(peer, data + at, bytes - at < (1 << 20) ? bytes - at : 1 << 20);
+      if (sent <= 0) die("stream");
+      at += (size_t)sent;
+    }
+  }
+}
+
+static void run_stream(size_t bytes, int rounds) {
+  uint8_t *data = malloc(bytes);
+  fill(data, bytes, 3);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t length = sizeof address;
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  if (bind(listener, (struct sockaddr *)&address, length) != 0 || listen(listener, 1) != 0) die("listen");
+  getsockname(listener, (struct sockaddr *)&address, &length);
+  const pid_t child = fork();
+  if (child == 0) {
+    send_all(listener, data, bytes, rounds);
+    _exit(0);
+  }
+  const int peer = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(peer, (struct sockaddr *)&address, length) != 0) die("connect");
+  uint8_t *buffer = malloc(1 << 20);
+  for (int round = 0; round < rounds; round++) {
+    const double began = now();
+    if (write(peer, "g", 1) != 1) die("stream");
+    for (size_t at = 0; at < bytes;) {
+      const ssize_t got = read(peer, buffer, 1 << 20);
+      if (got <= 0) die("stream");
+      at += (size_t)got;
+    }
+    printf("%.6f\n", now() - began);
+  }
+  waitpid(child, NULL, 0);
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   if (strcmp(what, "memcpy") == 0 && argc == 5) {
     run_memcpy(strtoull(argv[2], NULL, 10), atoi(argv[3]), strcmp(argv[4], "warm") == 0);
+  } else if (strcmp(what, "stream") == 0 && argc == 4) {
+    run_stream(strtoull(argv[2], NULL, 10), atoi(argv[3]));
   } else if (strcmp(what, "sets") == 0 && argc == 6) {
     run_sets(argv[2], atoi(argv[3]), strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
   } else if (strcmp(what, "mget") == 0 && argc == 8) {
