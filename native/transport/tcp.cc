@@ -71,7 +71,7 @@ void TcpEndpoint::Flush() {
   if (state_ == State::kIdle && !posted_.empty()) Connect();
   // Small gets would cost the node a system call each, so keys are asked for in batches, the rest when the pipe runs dry.
   size_t at = 0;
-  while (posted_.size() - at >= kKeysPerGet || (at < posted_.size() && asked_.size() < window_ / 2)) {
+  while (posted_.size() - at >= kKeysPerGet || (at < posted_.size() && asked_.size() < std::max(window_ / 2, 1u))) {
     const size_t first = at;
     const size_t end = std::min(posted_.size(), at + kKeysPerGet);
     output_ += "get";
