@@ -162,10 +162,10 @@ ReaderObject::ReaderObject(const Napi::CallbackInfo& info)
 
 Napi::Value ReaderObject::Run(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (started_) throw Napi::Error::New(env, "a reader runs once");
-  started_ = true;
+  if (!reader_) throw Napi::Error::New(env, "a reader runs once");
+  running_ = reader_;
   auto* job = new Job(env);
-  job->reader = reader_;
+  job->reader = std::move(reader_);
   job->done = Napi::ThreadSafeFunction::New(env, Napi::Function(), "volley reader", 0, 1);
   const Napi::Promise promise = job->deferred.Promise();
   job->thread = std::thread([job] {
@@ -179,7 +179,10 @@ Napi::Value ReaderObject::Run(const Napi::CallbackInfo& info) {
   return promise;
 }
 
-void ReaderObject::Cancel(const Napi::CallbackInfo&) { reader_->Cancel(); }
+void ReaderObject::Cancel(const Napi::CallbackInfo&) {
+  const std::shared_ptr<Reader> reader = reader_ ? reader_ : running_.lock();
+  if (reader) reader->Cancel();
+}
 
 Napi::Value ReaderObject::Progress(const Napi::CallbackInfo& info) {
   auto counters = Napi::BigUint64Array::New(info.Env(), 4);

@@ -21,8 +21,9 @@ class ReaderObject : public Napi::ObjectWrap<ReaderObject> {
   Napi::Value Progress(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Reader::Progress> progress_;
-  std::shared_ptr<Reader> reader_;
-  bool started_ = false;
+  std::shared_ptr<Reader> reader_;  // until run()
+  // From then on the run owns the reader, so that descriptors and memory end with it and not with the garbage collection.
+  std::weak_ptr<Reader> running_;
 };
 
 }  // namespace volley
