@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 
 #include "error.h"
 #include "reader_thread.h"
@@ -43,29 +44,35 @@ void Reader::Deal() {
   for (size_t i = 0; i < plan_.paths.size(); i++) shares_.push_back(std::make_unique<Share>());
   for (uint32_t chunk = 0; chunk < plan_.sources.size(); chunk++) {
     const uint16_t source = plan_.sources[chunk];
-    if (source == kSourceZero) {
-      result_.zeroChunks++;
-    } else if (source != kSourceSkip) {
-      if (source >= shares_.size()) throw Error("ERR_VOLLEY_USAGE", "bad read plan: a chunk's source is no path");
-      shares_[source]->chunks.push_back(chunk);
-    }
+    if (source == kSourceZero || source == kSourceSkip) continue;
+    if (source >= shares_.size()) throw Error("ERR_VOLLEY_USAGE", "bad read plan: a chunk's source is no path");
+    shares_[source]->chunks.push_back(chunk);
   }
 }
 
-void Reader::WriteZeros(uint32_t chunk) { std::memset(Destination(chunk), 0, ChunkLength(chunk)); }
+void Reader::WriteZeros() {
+  for (uint32_t chunk = 0; chunk < plan_.sources.size(); chunk++) {
+    if (plan_.sources[chunk] != kSourceZero) continue;
+    if (canceled_) {
+      result_.failures.push_back({chunk, ReadStatus::kCanceled});
+      continue;
+    }
+    if (!plan_.destinationIsZero) std::memset(Destination(chunk), 0, ChunkLength(chunk));
+    result_.zeroChunks++;
+  }
+}
 
 Reader::Result Reader::Run() {
   const auto began = std::chrono::steady_clock::now();
-  if (!plan_.destinationIsZero) {
-    for (uint32_t chunk = 0; chunk < plan_.sources.size() && !canceled_; chunk++) {
-      if (plan_.sources[chunk] == kSourceZero) WriteZeros(chunk);
-    }
-  }
+  WriteZeros();
+  // All are made before the first one runs: an endpoint that can't be made must not leave threads behind.
   std::vector<std::unique_ptr<ReaderThread>> workers;
+  for (size_t i = 0; i < plan_.threads; i++) workers.push_back(std::make_unique<ReaderThread>(*this, i));
   std::vector<std::thread> threads;
-  for (size_t i = 0; i < plan_.threads; i++) {
-    workers.push_back(std::make_unique<ReaderThread>(*this, i));
-    if (i > 0) threads.emplace_back([worker = workers.back().get()] { worker->Run(); });
+  try {
+    for (size_t i = 1; i < workers.size(); i++) threads.emplace_back([&worker = *workers[i]] { worker.Run(); });
+  } catch (const std::system_error&) {
+    // Where the system refuses more threads, those that run bring all chunks.
   }
   workers[0]->Run();
   for (std::thread& thread : threads) thread.join();

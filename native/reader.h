@@ -91,7 +91,7 @@ class Reader {
 
   uint32_t ChunkLength(uint32_t chunk) const;
   uint8_t* Destination(uint32_t chunk) const;
-  void WriteZeros(uint32_t chunk);
+  void WriteZeros();
   void Deal();
 
   Plan plan_;

@@ -31,6 +31,12 @@ bool EndsPath(ReadStatus status) {
   return status == ReadStatus::kConnection || status == ReadStatus::kProtocol || status == ReadStatus::kTimeout;
 }
 
+/// What to tell of a chunk whose last read ended like this. A path that ended while a bad chunk was read again says less
+/// than why it had to be.
+ReadStatus Reason(ReadStatus status, ReadStatus statusBefore) {
+  return EndsPath(status) && statusBefore != ReadStatus::kOk ? statusBefore : status;
+}
+
 }  // namespace
 
 ReaderThread::ReaderThread(Reader& reader, size_t index) : stats(reader.shares_.size()), reader_(reader) {
@@ -42,28 +48,24 @@ ReaderThread::ReaderThread(Reader& reader, size_t index) : stats(reader.shares_.
     paths_.push_back(Path{.endpoint = reader.plan_.paths[at](),
                           .index = at,
                           .share = reader.shares_[at].get(),
-                          .inFlight = {},
-                          .finished = false});
+                          .inFlight = {}});
   }
 }
 
 void ReaderThread::Run() {
-  for (;;) {
+  bool finished = false;
+  while (!finished && !reader_.canceled_) {
     bool progressed = false;
-    bool finished = true;
+    finished = true;
     for (Path& path : paths_) {
       if (path.finished) continue;
-      if (reader_.canceled_) {
-        GiveUp(path, ReadStatus::kCanceled);
-        continue;
-      }
       progressed |= Step(path);
       finished &= path.finished;
     }
-    if (finished || reader_.canceled_) break;
-    if (!progressed) Wait();
+    if (!finished && !progressed) Wait();
   }
   for (Path& path : paths_) {
+    if (!path.finished) GiveUp(path, ReadStatus::kCanceled);
     stats[path.index].error = path.endpoint->error();
     path.endpoint->Close();
   }
@@ -79,8 +81,13 @@ bool ReaderThread::Step(Path& path) {
   const size_t count = path.endpoint->Poll(completions, kCompletionsPerPoll);
   nowNs_ = NowNs();
   stats[path.index].readNs += nowNs_ - began;
-  for (size_t i = 0; i < count; i++) Complete(path, completions[i]);
-  if (count == 0) CheckDeadline(path);
+  size_t awaited = 0;
+  for (size_t i = 0; i < count; i++) awaited += Complete(path, completions[i]);
+  if (path.ended != ReadStatus::kOk) {
+    GiveUp(path, path.ended);
+  } else if (awaited == 0) {
+    CheckDeadline(path);
+  }
   if (path.inFlight.empty() && path.share->next >= path.share->chunks.size()) path.finished = true;
   return posted || count > 0;
 }
@@ -110,37 +117,41 @@ void ReaderThread::Post(Path& path, uint32_t chunk, uint32_t attempts, ReadStatu
   const uint8_t* record = reader_.plan_.records.data() + static_cast<size_t>(chunk) * Reader::kRecordBytes;
   uint64_t xxh3;
   std::memcpy(&xxh3, record + 16, sizeof xxh3);
-  path.inFlight.push_back({chunk, nowNs_, attempts, lastStatus});
-  path.endpoint->Post({chunk, length, destination, record, xxh3, attempts > 0});
+  path.inFlight.push_back({path.nextId, chunk, nowNs_, attempts, lastStatus});
+  path.endpoint->Post({path.nextId++, length, destination, record, xxh3, attempts > 0});
 }
 
-void ReaderThread::Complete(Path& path, const Completion& completion) {
+/// Takes a completion in. Returns whether its read was in flight: a device may tell one twice, which means nothing.
+bool ReaderThread::Complete(Path& path, const Completion& completion) {
   const auto at = std::find_if(path.inFlight.begin(), path.inFlight.end(),
-                               [&](const InFlight& read) { return read.chunk == completion.id; });
-  if (at == path.inFlight.end()) return;  // given up before
+                               [&](const InFlight& read) { return read.id == completion.id; });
+  if (at == path.inFlight.end()) return false;
   const InFlight read = *at;
   path.inFlight.erase(at);
 
   ReadStatus status = completion.status;
-  if (status == ReadStatus::kOk && !Verify(path, completion.id)) status = ReadStatus::kChecksum;
+  if (status == ReadStatus::kOk && !Verify(path, read.chunk)) status = ReadStatus::kChecksum;
   if (status == ReadStatus::kOk) {
-    const uint32_t length = reader_.ChunkLength(completion.id);
+    const uint32_t length = reader_.ChunkLength(read.chunk);
     stats[path.index].chunks++;
     stats[path.index].bytes += length;
     reader_.progress_->chunks.fetch_add(1, std::memory_order_relaxed);
     reader_.progress_->bytes.fetch_add(length, std::memory_order_relaxed);
-    return;
+    return true;
   }
   if (WorthRetrying(status) && read.attempts < reader_.plan_.retries && path.share->broken == ReadStatus::kOk) {
     stats[path.index].retries++;
     reader_.progress_->retries.fetch_add(1, std::memory_order_relaxed);
     nowNs_ = NowNs();
-    Post(path, completion.id, read.attempts + 1, status);
-    return;
+    Post(path, read.chunk, read.attempts + 1, status);
+    return true;
   }
-  if (EndsPath(status)) path.share->broken = status;
-  // A path that ended while a bad chunk was read again says less than why it had to be.
-  Fail(completion.id, EndsPath(status) && read.lastStatus != ReadStatus::kOk ? read.lastStatus : status);
+  if (EndsPath(status)) {
+    path.ended = status;
+    path.share->broken = status;
+  }
+  Fail(read.chunk, Reason(status, read.lastStatus));
+  return true;
 }
 
 bool ReaderThread::Verify(Path& path, uint32_t chunk) {
@@ -167,7 +178,7 @@ void ReaderThread::CheckDeadline(Path& path) {
 void ReaderThread::GiveUp(Path& path, ReadStatus why) {
   path.endpoint->Close();
   path.share->broken = why;
-  for (const InFlight& read : path.inFlight) Fail(read.chunk, why);
+  for (const InFlight& read : path.inFlight) Fail(read.chunk, Reason(why, read.lastStatus));
   path.inFlight.clear();
   for (size_t at; (at = path.share->next.fetch_add(1)) < path.share->chunks.size();) {
     Fail(path.share->chunks[at], why);

@@ -22,6 +22,7 @@ class ReaderThread {
 
  private:
   struct InFlight {
+    uint32_t id;
     uint32_t chunk;
     uint64_t postedNs;
     uint32_t attempts;
@@ -33,13 +34,15 @@ class ReaderThread {
     size_t index;
     Reader::Share* share;
     std::deque<InFlight> inFlight;  // oldest first; completions mostly come in that order
+    uint32_t nextId = 0;            // never one twice: a completion that comes once more must not pass for another's
+    ReadStatus ended = ReadStatus::kOk;
     bool finished = false;
   };
 
   bool Step(Path& path);
   bool TopUp(Path& path);
   void Post(Path& path, uint32_t chunk, uint32_t attempts, ReadStatus lastStatus);
-  void Complete(Path& path, const Completion& completion);
+  bool Complete(Path& path, const Completion& completion);
   bool Verify(Path& path, uint32_t chunk);
   void CheckDeadline(Path& path);
   void GiveUp(Path& path, ReadStatus why);

@@ -30,7 +30,7 @@ enum class ReadStatus : uint8_t {
 };
 
 struct ReadRequest {
-  uint32_t id;  // the caller's, comes back in the completion
+  uint32_t id;  // the caller's, comes back in the completion; never the same twice on one endpoint
   uint32_t length;
   uint8_t* destination;
   const uint8_t* digest;  // 16 bytes; the chunk's key is made from it
