@@ -4,24 +4,22 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <cerrno>
 
 #include "error.h"
 #include "region_header.h"
 #include "unique_fd.h"
+#include "unix_address.h"
 
 namespace volley {
 namespace {
 
 UniqueFd Connect(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) {
+  sockaddr_un address;
+  if (!MakeUnixAddress(path, &address)) {
     throw Error("ERR_VOLLEY_NODE_DOWN", "the socket path " + path + " must have 1 to 107 bytes");
   }
-  std::memcpy(address.sun_path, path.data(), path.size());
   UniqueFd peer(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!peer || connect(peer.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     throw Error("ERR_VOLLEY_NODE_DOWN", SystemMessage("cannot connect to " + path, errno));

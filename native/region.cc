@@ -6,12 +6,12 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <cerrno>
 
 #include "error.h"
 #include "hash.h"
+#include "unix_address.h"
 
 namespace volley {
 namespace {
@@ -158,12 +158,10 @@ bool Region::Unlink(uint64_t slot) {
 
 void Region::Share(const std::string& path) {
   Unshare();
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) {
+  sockaddr_un address;
+  if (!MakeUnixAddress(path, &address)) {
     throw Error("ERR_VOLLEY_USAGE", "the socket path " + path + " must have 1 to 107 bytes; give another with --local");
   }
-  std::memcpy(address.sun_path, path.data(), path.size());
   UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   unlink(path.c_str());
   // Nobody can connect between bind and listen, so the mode is right before the first reader comes.

@@ -1,47 +1,12 @@
 #include "remote_region_object.h"
 
-#include <functional>
-#include <optional>
 #include <string>
 
 #include "addon_data.h"
-#include "convert.h"
+#include "background.h"
 
 namespace volley {
 namespace {
-
-/// Does something slow with a remote region off the event loop, then resolves with what `finish` makes of it.
-class RegionWorker : public Napi::AsyncWorker {
- public:
-  using Work = std::function<std::shared_ptr<RemoteRegion>()>;
-  using Finish = std::function<Napi::Value(Napi::Env, std::shared_ptr<RemoteRegion>&)>;
-
-  RegionWorker(Napi::Env env, Work work, Finish finish)
-      : AsyncWorker(env), deferred_(env), work_(std::move(work)), finish_(std::move(finish)) {}
-
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override {
-    try {
-      region_ = work_();
-    } catch (const Error& error) {
-      error_ = error;
-    }
-  }
-
-  void OnOK() override {
-    if (error_) return deferred_.Reject(ToJs(Env(), *error_).Value());
-    deferred_.Resolve(finish_(Env(), region_));
-  }
-
- private:
-  Napi::Promise::Deferred deferred_;
-  Work work_;
-  Finish finish_;
-  std::shared_ptr<RemoteRegion> region_;
-  std::optional<Error> error_;
-};
 
 uint64_t ToBigInt(const Napi::Object& object, const char* name) {
   const Napi::Value value = object.Get(name);
@@ -75,14 +40,12 @@ Napi::Value RemoteRegionObject::OpenRemoteRegion(const Napi::CallbackInfo& info)
       .key = ToBigInt(options, "key"),
       .address = std::string(reinterpret_cast<const char*>(address.Data()), address.ByteLength()),
       .timeoutMs = static_cast<int>(ToInteger(options.Get("timeoutMs"), "timeoutMs", INT32_MAX))};
-  auto* worker = new RegionWorker(
+  return Background<std::shared_ptr<RemoteRegion>>::Start(
       info.Env(), [parsed] { return std::make_shared<RemoteRegion>(parsed); },
       [](Napi::Env env, std::shared_ptr<RemoteRegion>& region) -> Napi::Value {
         const auto handle = Napi::External<std::shared_ptr<RemoteRegion>>::New(env, &region);
         return env.GetInstanceData<AddonData>()->remoteRegion.New({handle});
       });
-  worker->Queue();
-  return worker->promise();
 }
 
 Napi::Value RemoteRegionObject::Info(const Napi::CallbackInfo& info) {
@@ -93,15 +56,13 @@ Napi::Value RemoteRegionObject::Info(const Napi::CallbackInfo& info) {
 Napi::Value RemoteRegionObject::CopyTable(const Napi::CallbackInfo& info) {
   if (!region_) throw Napi::Error::New(info.Env(), "the region is closed");
   const int timeoutMs = static_cast<int>(ToInteger(info[0], "timeoutMs", INT32_MAX));
-  auto* worker = new RegionWorker(
+  return Background<std::shared_ptr<RemoteRegion>>::Start(
       info.Env(),
       [region = region_, timeoutMs] {
         region->CopyTable(timeoutMs);
         return region;
       },
       [](Napi::Env env, std::shared_ptr<RemoteRegion>&) -> Napi::Value { return env.Undefined(); });
-  worker->Queue();
-  return worker->promise();
 }
 
 }  // namespace volley
