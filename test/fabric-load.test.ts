@@ -9,6 +9,7 @@ import { StorageNode } from '../server/index.js';
 import { contentDigest } from '../src/digest.js';
 import { chunkKey } from '../src/keys.js';
 import { native, ROOT } from '../src/native.js';
+import { HOST } from './support/host.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
 import { deleteItem, setItem } from './support/raw-client.js';
@@ -81,6 +82,7 @@ test('a node is not asked for anything while chunks are read', async () => {
 test('chunks that were deleted and stored anew after the table was copied are found all the same', async () => {
   // Holds the image and little more; its table is small enough to be copied.
   const node = new StorageNode({
+    address: HOST,
     port: 0,
     fabric: PROVIDER,
     memoryBytes: 16 << 20,
@@ -90,7 +92,7 @@ test('chunks that were deleted and stored anew after the table was copied are fo
   await node.start();
   try {
     await withCluster(
-      [{ name: `127.0.0.1:${node.port}` }],
+      [{ name: `${HOST}:${node.port}` }],
       async (cluster) => {
         const content = randomImage(400);
         await cluster.upload(content, { name: 'image' });
@@ -188,14 +190,14 @@ test('a wrong key, a port where nobody listens and a stranger are refused clearl
     await withCluster([node!], async (cluster) => {
       const { fabric } = cluster.nodes[0]!.volley!;
       const open = (change: object) =>
-        native().openRemoteRegion({ ...fabric!, host: '127.0.0.1', timeoutMs: 500, ...change });
+        native().openRemoteRegion({ ...fabric!, host: HOST, timeoutMs: 500, ...change });
       (await open({})).close();
-      await rejects(open({ key: fabric!.key ^ 1n }), 'ERR_VOLLEY_FABRIC', '127.0.0.1');
-      await rejects(open({ base: 1n << 62n }), 'ERR_VOLLEY_FABRIC', '127.0.0.1');
+      await rejects(open({ key: fabric!.key ^ 1n }), 'ERR_VOLLEY_FABRIC', HOST);
+      await rejects(open({ base: 1n << 62n }), 'ERR_VOLLEY_FABRIC', HOST);
       await rejects(open({ provider: 'nosuch' }), 'ERR_VOLLEY_FABRIC', 'nosuch', 'volley doctor');
       // Endpoints for reliable datagrams have an address of their own, which the port is no part of.
       if (fabric!.address.length === 0) {
-        await rejects(open({ port: 1 }), 'ERR_VOLLEY_FABRIC', '127.0.0.1');
+        await rejects(open({ port: 1 }), 'ERR_VOLLEY_FABRIC', HOST);
         // What listens there speaks another protocol: no answer, or a refusal.
         const error = await open({ port: stock!.port }).then(
           () => null,
@@ -220,7 +222,7 @@ test('a node without a fabric is read another way, or refused when a fabric was 
 });
 
 test('a node whose provider does not exist does not start, and says why', async () => {
-  const args = [join(ROOT, 'bin/volley'), 'node', '-p', '0', '--fabric', 'nosuch'];
+  const args = [join(ROOT, 'bin/volley'), 'node', '-l', HOST, '-p', '0', '--fabric', 'nosuch'];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 10_000 });
   assert.is(status, 1);
   assert.match(stderr, /^volley: .*nosuch.*volley doctor.*\n$/);
@@ -239,7 +241,7 @@ test('a hundred connections that fail leave no descriptor, no thread and no conn
       const { fabric } = cluster.nodes[0]!.volley!;
       const fail = () =>
         native()
-          .openRemoteRegion({ ...fabric!, host: '127.0.0.1', timeoutMs: 2000, key: fabric!.key ^ 1n })
+          .openRemoteRegion({ ...fabric!, host: HOST, timeoutMs: 2000, key: fabric!.key ^ 1n })
           .catch(() => {});
       for (let i = 0; i < 20; i++) await fail();
       const held = () => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length];

@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster, type ConnectOptions } from '../../client/index.js';
 import { ROOT } from '../../src/native.js';
+import { HOST } from './host.js';
 import { TestProcess } from './processes.js';
 
 /** A storage node that a test has started. */
 export interface TestNode {
-  /** `127.0.0.1:port` */
+  /** `host:port` */
   name: string;
   port: number;
   process: TestProcess;
@@ -45,12 +46,12 @@ export async function startMemcached(...args: string[]): Promise<TestNode> {
 /** Starts a Volley node on a free port. @param args more of its options, such as `-m 64` */
 export async function startVolleyNode(...args: string[]): Promise<TestNode> {
   const [command, script] = VOLLEY_COMMAND;
-  const server = new TestProcess(command, [script, 'node', '-p', '0', '--json', ...args]);
+  const server = new TestProcess(command, [script, 'node', '-l', HOST, '-p', '0', '--json', ...args]);
   try {
     await server.until('line of the node', () => server.stdout.includes('\n'));
     const line = JSON.parse(server.stdout.split('\n')[0]!) as { port: number; local: string | null };
     const { port, local } = line;
-    return { name: `127.0.0.1:${port}`, port, process: server, socket: local };
+    return { name: `${HOST}:${port}`, port, process: server, socket: local };
   } catch (error) {
     await server.kill();
     throw error;

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { HOST } from './host.js';
 
 /** Sends bytes of memcached's text protocol to a node and returns what comes back until `end` has come. */
 export async function ask(port: number, request: Buffer | string, end: string): Promise<Buffer> {
-  const socket = connect(port, '127.0.0.1');
+  const socket = connect(port, HOST);
   const parts: Buffer[] = [];
   try {
     socket.write(request);
