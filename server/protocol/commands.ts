@@ -103,7 +103,7 @@ export type Refusal =
   | 'unauthenticated' // text: something other than the set that authenticates
   | 'termination' // text: a value that authenticates and does not end with CR LF
   | 'token' // text: a value that authenticates and is not user and password
-  | 'locked' // binary: what is for authenticated clients alone; the connection ends
+  | 'locked' // what is for authenticated clients alone; the connection ends
   | 'magic'; // binary: not a request; the connection ends without a word
 
 export interface CommandHandler {

@@ -54,7 +54,7 @@ export class TextLogin implements Parser {
     const next = index < 0 || index >= end ? end : index + 1;
     if (this.carried + next - at > this.carry.length) {
       this.state = 'ended';
-      this.handler.refuse(this.request, 'line');
+      this.handler.refuse(this.request, 'locked');
       return end;
     }
     this.carry.set(bytes.subarray(at, next), this.carried);
@@ -73,7 +73,7 @@ export class TextLogin implements Parser {
       this.handler.refuse(this.request, 'unauthenticated');
     } else if (length > VALUE_BYTES_MAX) {
       this.state = 'ended';
-      this.handler.refuse(this.request, 'line');
+      this.handler.refuse(this.request, 'locked');
     } else {
       this.state = 'value';
       this.valueBytes = length + END_BYTES;
