@@ -129,7 +129,11 @@ async function copied(pieces: Buffer[]): Promise<[text: string, code: number | u
   const to = new PassThrough();
   const text = textOf(to);
   const code = copyUntilCode(from, to, NONCE, new AbortController().signal);
-  for (const piece of pieces) from.write(piece);
+  for (const piece of pieces) {
+    from.write(piece);
+    // What is written in one turn would be read in one piece.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   from.end();
   const found = await code;
   to.end();
