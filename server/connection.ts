@@ -13,8 +13,6 @@ import { Session, type SessionContext } from './session.js';
 
 /** Milliseconds that a client has to close its side after the node has said its last. */
 const CLOSING_MS = 2000;
-/** Milliseconds that a client has to authenticate, where it has to. */
-const LOGIN_MS = 10_000;
 const NOTHING = Buffer.alloc(0);
 
 /** What a node tells its connections. */
@@ -25,6 +23,7 @@ export interface ConnectionContext extends SessionContext {
   clock: Clock;
   idleTimeoutMs: number;
   stallTimeoutMs: number;
+  loginTimeoutMs: number;
 }
 
 /**
@@ -150,13 +149,13 @@ export class Connection {
 
   /** Why the connection has to be closed now, or null; to be asked about once a second. */
   stalled(): string | null {
-    const { clock, idleTimeoutMs, stallTimeoutMs } = this.context;
+    const { clock, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs } = this.context;
     const now = clock.monotonicMs();
     const waitingMs = this.output.waitingSinceMs;
     if (waitingMs !== null && now - waitingMs > stallTimeoutMs) return 'it does not read its answers';
     if (this.hasSaidAll && now - this.closingMs! > CLOSING_MS) return 'it does not close';
     const isLocked = this.session?.locked ?? this.context.login !== null;
-    if (isLocked && now - this.connectedMs > LOGIN_MS) return 'it does not authenticate';
+    if (isLocked && now - this.connectedMs > loginTimeoutMs) return 'it does not authenticate';
     const silentMs = now - this.receivedMs;
     if (this.readingPaused || this.closingMs !== null) return null;
     if (this.parser?.midCommand && silentMs > stallTimeoutMs) return 'it does not go on with its command';

@@ -85,7 +85,7 @@ export class StorageNode {
 
   private assemble(flights: Flights, credentials: Credentials | null): ConnectionContext {
     const { options, region, slots } = this;
-    const { itemSizeMax, idleTimeoutMs, stallTimeoutMs, quarantineMs } = options;
+    const { itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } = options;
     const clock = systemClock;
     const counters = new Counters();
     const store = new Store({ region, slots, itemSizeMax, clock });
@@ -114,6 +114,7 @@ export class StorageNode {
       quarantineMs,
       idleTimeoutMs,
       stallTimeoutMs,
+      loginTimeoutMs,
     };
   }
 

@@ -39,6 +39,8 @@ export interface NodeOptions {
   idleTimeoutMs: number;
   /** Milliseconds in which a client must take what was sent to it, and send what it has begun. Default 30,000. */
   stallTimeoutMs: number;
+  /** Milliseconds that a client has to authenticate, where there is an auth file. Default 10,000. */
+  loginTimeoutMs: number;
   /** Milliseconds that stop() waits for commands under way and their answers. Default 5000. */
   drainTimeoutMs: number;
   /** File of `user:password` lines that clients have to authenticate against, or null to be open to all. Default null. */
@@ -69,6 +71,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     quarantineMs: 1000,
     idleTimeoutMs: 0,
     stallTimeoutMs: 30_000,
+    loginTimeoutMs: 10_000,
     drainTimeoutMs: 5000,
     authFile: null,
     verbosity: 0,

@@ -255,6 +255,21 @@ test('an attempt that waits for its turn ends with its connection', async () => 
   assert.is(node.counters.authCmds, authCmds);
 });
 
+test('a client that does not authenticate in time is closed, one that has may idle', async () => {
+  const memoryBytes = 8 * 1024 * 1024;
+  const strict = new StorageNode({ port: 0, local: 'off', memoryBytes, authFile: file, loginTimeoutMs: 300 });
+  await strict.start();
+  const where = { host: '127.0.0.1', port: strict.port };
+  const [silent, refused, known] = [new RawClient(where), new RawClient(where), new RawClient(where)];
+  refused.send('get a\r\n');
+  assert.is(await known.send(RIGHT).answer('\r\n'), 'STORED\r\n');
+  await until(() => silent.closed && refused.closed, 'the node to close both');
+  assert.not.ok(known.closed);
+  assert.is(strict.counters.shedConnections, 2);
+  await known.close();
+  await strict.stop();
+});
+
 test('they stop', async () => {
   await node.stop();
   await memcached.stop();
