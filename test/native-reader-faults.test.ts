@@ -1,6 +1,6 @@
 // Thousands of loads over the fake transport, each with the faults that its seed chooses, judged by an oracle.
 //
-//   VOLLEY_SEEDS=n    how many seeds (2,000; under a sanitizer 400)
+//   VOLLEY_SEEDS=n    how many seeds (2,000; under a sanitizer 1,000)
 //   VOLLEY_SEED=k     one seed only, with everything that goes wrong in it in words
 
 import { readdirSync } from 'node:fs';
@@ -26,7 +26,7 @@ import { type Cancel, describe, faultRows, type Scenario, scenarioOf } from './s
 import { CHUNK_KEY_PREFIX } from './support/items.js';
 
 const ONE_SEED = process.env.VOLLEY_SEED === undefined ? undefined : Number(process.env.VOLLEY_SEED);
-const SEEDS = Number(process.env.VOLLEY_SEEDS ?? (process.env.VOLLEY_ADDON === 'debug' ? 400 : 2000));
+const SEEDS = Number(process.env.VOLLEY_SEEDS ?? (process.env.VOLLEY_ADDON === 'debug' ? 1000 : 2000));
 const MEMORY_BYTES = 128 << 10;
 // Far above what any load takes, also on a machine that is busy otherwise; far below the deadline of a read.
 const LOAD_MS_MAX = 5000;
@@ -80,7 +80,9 @@ async function load(scenario: Scenario): Promise<Outcome> {
   guest.write(0, Buffer.alloc(MEMORY_BYTES, paint));
   const reader = new (native().Reader)(optionsOf(scenario, pathsOf(scenario)));
   const began = Date.now();
+  const watchdog = setTimeout(() => reader.cancel(), LOAD_MS_MAX);
   const result = await runAndCancel(reader, scenario.cancel);
+  clearTimeout(watchdog);
   assert.ok(Date.now() - began < LOAD_MS_MAX, `the load took ${Date.now() - began} ms`);
   return { result, progress: [...reader.progress], memory: guest.read(0, MEMORY_BYTES), paint };
 }

@@ -292,6 +292,21 @@ test('an image is whole after a load over tcp from stock memcached', async () =>
   }
 });
 
+test('a window of one read over tcp asks for each chunk and not for a batch that never fills', async () => {
+  const image = makeImage(20);
+  const known = answers(image);
+  const node = await scriptedNode((socket, keys) => {
+    for (const key of keys) socket.write(answerOf(key, known.get(key)!));
+    socket.write('END\r\n');
+  });
+  const guest = native().GuestMemory.create(image.bytes.length);
+  const result = await new (native().Reader)({ ...planOf(image, guest, [node.path]), window: 1 }).run();
+  assert.equal(failuresOf(result), {});
+  assert.ok(guest.read(0, image.bytes.length).equals(image.bytes));
+  guest.close();
+  await node.stop();
+});
+
 test('answers cut at every possible place give the same image', async () => {
   const image = makeImage(40, 100);
   const known = answers(image);
