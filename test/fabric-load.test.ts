@@ -22,7 +22,8 @@ import { rejects } from './support/rejection.js';
 const PROVIDER = process.env.VOLLEY_TEST_FABRIC ?? 'net';
 const TIMEOUT_MS = 500;
 const test = suite(`fabric over ${PROVIDER}`);
-const startNode = () => startVolleyNode('--fabric', PROVIDER, '--hugepages', 'off', '-m', '160');
+const startNode = () =>
+  startVolleyNode('--fabric', PROVIDER, '--hugepages', 'off', '-m', '32', '--table-items', '1024');
 const byFabric = { transport: 'fabric', timeoutMs: 2000 } as const;
 
 function keyOfChunk(content: Buffer, chunk: number): string {
@@ -35,7 +36,7 @@ function fallbackChunks({ nodes }: LoadReport): number {
 
 for (const [what, chunks] of [
   ['few chunks, buckets read one by one', 20],
-  ['so many chunks that the tables are copied', 9000],
+  ['so many chunks that the tables are copied', 2500],
 ] as const) {
   test(`an image is whole after a load from three nodes: ${what}`, async () => {
     await withNodes([startNode, startNode, startNode], async (...nodes) => {
@@ -65,7 +66,7 @@ test('a node is not asked for anything while chunks are read', async () => {
     await withCluster(
       [node!],
       async (cluster) => {
-        await cluster.upload(randomImage(500), { name: 'image' });
+        await cluster.upload(randomImage(200), { name: 'image' });
         const image = await cluster.open('image');
         const destination = native().GuestMemory.create(image.imageBytes);
         const gets = async () => Number((await cluster.nodes[0]!.control.stats(''))!.cmd_get);
@@ -152,7 +153,7 @@ async function loadWhile(node: TestNode, trouble: () => void): Promise<void> {
   await withCluster(
     [node],
     async (cluster) => {
-      const content = randomImage(3000);
+      const content = randomImage(800);
       await cluster.upload(content, { name: 'image' });
       const image = await cluster.open('image');
       const destination = native().GuestMemory.create(image.imageBytes);
@@ -160,7 +161,7 @@ async function loadWhile(node: TestNode, trouble: () => void): Promise<void> {
       const loading = (async () => {
         for (;;) await cluster.load(image, { destination, readTimeoutMs: TIMEOUT_MS });
       })();
-      setTimeout(trouble, 60);
+      setTimeout(trouble, 40);
       const error = await loading.then(
         () => null,
         (reason: Error & { code: string }) => reason,

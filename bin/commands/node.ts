@@ -15,6 +15,7 @@ interface NodeFlags {
   name?: string;
   local: string;
   fabric: string;
+  tableItems?: number;
   hugepages: 'auto' | 'off';
   quarantine: number;
   authFile?: string;
@@ -38,6 +39,11 @@ export function register(program: Command): void {
       '--fabric <provider>',
       'libfabric provider to be read over (verbs, net…), or auto, or off',
       'auto',
+    )
+    .option(
+      '--table-items <count>',
+      'items that the hashtable has room for (default: one per 4k of memory)',
+      wholeNumber,
     )
     .addOption(
       new Option('--hugepages <how>', 'whether to use hugepages').choices(['auto', 'off']).default('auto'),
@@ -69,6 +75,7 @@ async function run(flags: NodeFlags): Promise<void> {
     name: flags.name,
     local: flags.local,
     fabric: flags.fabric,
+    tableItems: flags.tableItems,
     hugepages: flags.hugepages,
     quarantineMs: flags.quarantine,
     authFile: flags.authFile,
