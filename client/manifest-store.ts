@@ -74,10 +74,11 @@ export class ManifestStore {
     throw new VolleyError('ERR_VOLLEY_PROTOCOL', `${text}; upload it again`);
   }
 
-  /** False when there was none. */
-  async remove(name: string, signal?: AbortSignal): Promise<boolean> {
+  /** Removes a manifest, unless somebody else has stored another image under the name since `root` was put. */
+  async removeIfSame(name: string, root: Buffer): Promise<void> {
     const key = manifestKey(name);
-    return this.owner(key).control.delete(key, signal);
+    const { control } = this.owner(key);
+    if ((await control.get(key))?.equals(root)) await control.delete(key);
   }
 
   async #fetchBody(

@@ -11,6 +11,8 @@ export interface ListedItem {
   key: string;
   /** Seconds since 1970 by the node's clock, or null when the listing does not tell it. */
   lastAccess: number | null;
+  /** Whether it has an exptime. */
+  expires: boolean;
 }
 
 /**
@@ -64,11 +66,11 @@ async function listOnce(
 
 /** Reads `key=… exp=… la=… …`, where the key is URI-encoded; null for a line of another form. */
 function parseItem(line: string): ListedItem | null {
-  const match = /^key=(\S+)(?:.*? la=(\d+))?/.exec(line);
+  const match = /^key=(\S+)(?: exp=(-?\d+))?(?:.*? la=(\d+))?/.exec(line);
   if (!match) return null;
   try {
-    const lastAccess = match[2] === undefined ? null : Number(match[2]);
-    return { key: decodeURIComponent(match[1]!), lastAccess };
+    const lastAccess = match[3] === undefined ? null : Number(match[3]);
+    return { key: decodeURIComponent(match[1]!), lastAccess, expires: Number(match[2] ?? 0) > 0 };
   } catch {
     return null;
   }

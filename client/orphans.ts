@@ -2,9 +2,9 @@ import { DigestSet } from '../src/digest-set.js';
 import { VolleyError } from '../src/errors.js';
 import { CHUNK_KEY_PREFIX, isChunkKey } from '../src/keys.js';
 import type { ClusterNode } from './cluster-node.js';
-import { deleteItems } from './delete-items.js';
-import { listItems } from './metadump.js';
-import { addDigests, type RemoveTarget } from './remove.js';
+import { type ListedItem, listItems } from './metadump.js';
+import { addDigests } from './remove.js';
+import { freeChunks, type SentenceTarget } from './sentence.js';
 
 /** Seconds that an orphan must not have been touched: younger ones may belong to an upload that is under way. */
 export const ORPHAN_AGE_DEFAULT_S = 3600;
@@ -15,6 +15,10 @@ export interface OrphansReport {
   removedChunks: number;
   /** Chunks that no image uses, left because they were touched too lately. */
   youngChunks: number;
+  /** Within how many seconds from now the nodes free what is removed; 0 when there is nothing. */
+  freedWithinSeconds: number;
+  /** Why chunks that nobody seems to use stay, or null. */
+  keptReason: string | null;
   nodes: { name: string; removedChunks: number; youngChunks: number }[];
 }
 
@@ -24,22 +28,32 @@ export interface OrphansReport {
  * @throws VolleyError ERR_VOLLEY_MANIFEST when a manifest is damaged, for what it refers to is not known
  */
 export async function removeOrphans(
-  target: RemoveTarget,
+  target: SentenceTarget,
   minAgeS: number,
   signal?: AbortSignal,
 ): Promise<OrphansReport> {
+  const startMs = performance.now();
   const used = await usedDigests(target, signal);
-  const nodes = [];
-  for (const node of target.nodes)
-    nodes.push(await removeFrom(node, used, minAgeS, target.timeoutMs, signal));
+  const listedMs = performance.now() - startMs;
+  const found = [];
+  for (const node of target.nodes) found.push(await orphansOn(node, used, minAgeS, target.timeoutMs, signal));
+  const items = found.map(({ orphans }) => orphans);
+  const { rescued, seconds, keptReason } = await freeChunks(target, items, listedMs, signal);
+  const nodes = found.map(({ orphans, youngChunks }, index) => ({
+    name: target.nodes[index]!.name,
+    removedChunks: keptReason ? 0 : orphans.size - rescued[index]!.size,
+    youngChunks,
+  }));
   return {
     removedChunks: nodes.reduce((sum, { removedChunks }) => sum + removedChunks, 0),
     youngChunks: nodes.reduce((sum, { youngChunks }) => sum + youngChunks, 0),
+    freedWithinSeconds: seconds,
+    keptReason,
     nodes,
   };
 }
 
-async function usedDigests({ catalog }: RemoveTarget, signal?: AbortSignal): Promise<DigestSet> {
+async function usedDigests({ catalog }: SentenceTarget, signal?: AbortSignal): Promise<DigestSet> {
   const used = new DigestSet();
   const damaged: string[] = [];
   await catalog.visit(({ key, manifest, root }) => {
@@ -53,7 +67,8 @@ async function usedDigests({ catalog }: RemoveTarget, signal?: AbortSignal): Pro
   throw new VolleyError('ERR_VOLLEY_MANIFEST', text);
 }
 
-async function removeFrom(
+/** Chunks on one node that no image uses. Those that have an exptime are being freed already. */
+async function orphansOn(
   node: ClusterNode,
   used: DigestSet,
   minAgeS: number,
@@ -64,17 +79,13 @@ async function removeFrom(
   const oldest = Number(stats?.time ?? 0) - minAgeS;
   const orphans = new DigestSet();
   let youngChunks = 0;
-  const onItem = ({ key, lastAccess }: { key: string; lastAccess: number | null }) => {
-    if (!isChunkKey(key)) return;
+  const onItem = ({ key, lastAccess, expires }: ListedItem) => {
+    if (!isChunkKey(key) || expires) return;
     const digest = Buffer.from(key.slice(CHUNK_KEY_PREFIX.length), 'hex');
     if (used.find(digest) >= 0) return;
     if (minAgeS === 0 || (lastAccess !== null && lastAccess <= oldest)) orphans.add(digest);
     else youngChunks++;
   };
   await listItems(node, timeoutMs, onItem, signal);
-  const keys = Array.from(
-    { length: orphans.size },
-    (_, i) => CHUNK_KEY_PREFIX + orphans.digest(i).toString('hex'),
-  );
-  return { name: node.name, removedChunks: await deleteItems(node, keys, timeoutMs, signal), youngChunks };
+  return { orphans, youngChunks };
 }

@@ -1,20 +1,10 @@
 import { DigestSet } from '../src/digest-set.js';
 import { isVolleyError, VolleyError } from '../src/errors.js';
-import {
-  CHUNK_KEY_PREFIX,
-  checkName,
-  isManifestKey,
-  manifestKey,
-  partitionOfDigest,
-  quote,
-} from '../src/keys.js';
+import { checkName, isManifestKey, manifestKey, partitionOfDigest, quote } from '../src/keys.js';
 import { chunkLength, decodeRoot, isZeroRecord, type Manifest, RECORD_BYTES } from '../src/manifest.js';
-import type { Ring } from '../src/ring.js';
-import type { Catalog } from './catalog.js';
-import type { ClusterNode } from './cluster-node.js';
-import { allOf, throwIfAborted } from './deadline.js';
-import { deleteItems } from './delete-items.js';
+import { throwIfAborted } from './deadline.js';
 import type { ManifestStore } from './manifest-store.js';
+import { damagedReason, freeChunks, type SentenceTarget } from './sentence.js';
 
 /** What removing an image did. */
 export interface RemoveReport {
@@ -22,6 +12,8 @@ export interface RemoveReport {
   /** Chunks of the image that no other image uses, and their bytes. */
   removedChunks: number;
   removedBytes: number;
+  /** Within how many seconds from now the nodes free them; 0 when there are none. */
+  freedWithinSeconds: number;
   /** Chunks that stay because other images use them. */
   sharedChunks: number;
   /** Why chunks that may be nobody's stay, or null. */
@@ -29,12 +21,8 @@ export interface RemoveReport {
 }
 
 /** What a removal works on. */
-export interface RemoveTarget {
-  nodes: readonly ClusterNode[];
-  ring: Ring;
+export interface RemoveTarget extends SentenceTarget {
   manifests: ManifestStore;
-  catalog: Catalog;
-  timeoutMs: number;
 }
 
 /** The contents that an image is made of: its chunks, then the pieces of its manifest's body. */
@@ -61,6 +49,7 @@ export async function removeImage(
     name,
     removedChunks: 0,
     removedBytes: 0,
+    freedWithinSeconds: 0,
     sharedChunks: 0,
     keptReason: null as string | null,
   };
@@ -130,37 +119,29 @@ async function removeContents(target: RemoveTarget, contents: Contents, signal?:
       if (ordinal >= 0) used[ordinal] = 1;
     }
   };
+  const startMs = performance.now();
   await target.catalog.visit(({ manifest, root }) => {
     if (!manifest) damaged++;
     mark(manifest?.records ?? null);
     mark(root?.pieces ?? null);
   }, signal);
-  if (damaged > 0) {
-    const help = 'see volley images, upload or remove those, then volley rm --orphans';
-    return { keptReason: `${damaged} other images are damaged, and what they use is not known; ${help}` };
+  if (damaged > 0) return { keptReason: damagedReason(damaged) };
+  const unused = target.nodes.map(() => new DigestSet());
+  const placeOf = (ordinal: number) => target.ring.node(partitionOfDigest(digests.digest(ordinal)));
+  for (let ordinal = 0; ordinal < digests.size; ordinal++) {
+    if (used[ordinal] === 0) unused[placeOf(ordinal)]!.add(digests.digest(ordinal));
   }
-  const unused = Array.from(used.keys()).filter((ordinal) => used[ordinal] === 0);
-  await deleteDigests(target, digests, unused, signal);
-  const removed = unused.filter((ordinal) => ordinal < chunks);
-  return {
-    removedChunks: removed.length,
-    removedBytes: removed.reduce((sum, ordinal) => sum + lengths[ordinal]!, 0),
-    sharedChunks: chunks - removed.length,
-  };
-}
-
-/** Deletes the chunks of these ordinals from the nodes that own them. Returns how many were there. */
-async function deleteDigests(
-  { nodes, ring, timeoutMs }: Pick<RemoveTarget, 'nodes' | 'ring' | 'timeoutMs'>,
-  digests: DigestSet,
-  ordinals: readonly number[],
-  signal?: AbortSignal,
-): Promise<number> {
-  const keys: string[][] = nodes.map(() => []);
-  for (const ordinal of ordinals) {
-    const digest = digests.digest(ordinal);
-    keys[ring.node(partitionOfDigest(digest))]!.push(CHUNK_KEY_PREFIX + digest.toString('hex'));
+  const verdict = await freeChunks(target, unused, performance.now() - startMs, signal);
+  if (verdict.keptReason) return { keptReason: verdict.keptReason };
+  let removedChunks = 0;
+  let removedBytes = 0;
+  for (let ordinal = 0; ordinal < chunks; ordinal++) {
+    const node = placeOf(ordinal);
+    if (used[ordinal] === 1 || verdict.rescued[node]!.has(unused[node]!.find(digests.digest(ordinal))))
+      continue;
+    removedChunks++;
+    removedBytes += lengths[ordinal]!;
   }
-  const deletions = nodes.map((node, index) => deleteItems(node, keys[index]!, timeoutMs, signal));
-  return (await allOf(deletions)).reduce((sum, count) => sum + count, 0);
+  const sharedChunks = chunks - removedChunks;
+  return { removedChunks, removedBytes, sharedChunks, freedWithinSeconds: verdict.seconds };
 }

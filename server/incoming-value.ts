@@ -23,8 +23,8 @@ export interface StoreContext {
 
 /**
  * The value that one connection is sending: takes a slot when a store begins, writes the value where it will lie, and
- * has it committed. When all memory is in use but some of it rests, the store waits for that; when there is none to wait
- * for, it fails at once.
+ * has it committed. When all memory is in use but some of it rests, or is of items that expire in a moment, the store
+ * waits for that; when there is none to wait for, it fails at once.
  */
 export class IncomingValue implements Waiter {
   private slot = NO_SLOT;
@@ -68,15 +68,17 @@ export class IncomingValue implements Waiter {
   private isMemoryComing(): boolean {
     const { slots, store, sweeper } = this.context;
     if (store.expiringItems > 0) sweeper.reclaim();
-    return slots.resting > 0 || sweeper.isHurrying;
+    if (slots.resting > 0 || sweeper.isHurrying) return true;
+    return store.expiringItems > 0 && store.nearExpiry.isPending;
   }
 
   private wait(request: StoreRequest): void {
-    const { waiters, clock, quarantineMs } = this.context;
+    const { waiters, clock, quarantineMs, store } = this.context;
     this.keyBytes = request.keyEnd - request.keyStart;
     this.key.set(request.bytes.subarray(request.keyStart, request.keyEnd));
     this.waiting = request;
-    this.deadlineMs = clock.monotonicMs() + quarantineMs + WAIT_MARGIN_MS;
+    const expiryMs = 1000 * store.nearExpiry.ahead(clock.seconds());
+    this.deadlineMs = clock.monotonicMs() + expiryMs + quarantineMs + WAIT_MARGIN_MS;
     waiters.add(this);
   }
 

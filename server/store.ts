@@ -3,6 +3,7 @@ import { Arena } from './arena.js';
 import type { Clock } from './clock.js';
 import { absoluteExptime } from './exptime.js';
 import { ITEM, ITEM_HEADER_BYTES, ITEM_MAGIC, textBytesOf, valueOffsetOf, writeText } from './item.js';
+import { NearExpiry } from './near-expiry.js';
 import type { StoreMode } from './protocol/commands.js';
 import type { Slots } from './slots.js';
 
@@ -35,6 +36,7 @@ export interface StoreOptions {
  */
 export class Store {
   readonly arena: Arena;
+  readonly nearExpiry = new NearExpiry();
   /** Bytes of all linked items. */
   itemBytes = 0;
   /** Items ever stored. */
@@ -228,7 +230,9 @@ export class Store {
 
   /** Gives the item another exptime, as the client gave it. */
   touch(slot: number, exptime: number): void {
-    const absolute = absoluteExptime(exptime, this.options.clock.seconds());
+    const now = this.options.clock.seconds();
+    const absolute = absoluteExptime(exptime, now);
+    this.nearExpiry.note(absolute, now);
     const before = this.arena.exptime(slot);
     this.expiringItems += Number(absolute !== 0) - Number(before !== 0);
     this.arena.setU32(slot + ITEM.exptime, absolute);

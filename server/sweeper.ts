@@ -7,8 +7,8 @@ const STEP_ITEMS = 4096;
 const RECLAIM_INTERVAL_MS = 1000;
 
 /**
- * Takes dead items away that nobody asks for: a step per tick while some item has an exptime, or, when hurried, the
- * whole arena step by step without pause.
+ * Takes dead items away that nobody asks for: a step per tick while some item has an exptime; the whole arena, step by
+ * step without pause, when hurried or when items that were given a short life have expired.
  */
 export class Sweeper {
   /** Whether a hurried turn through the arena is under way. */
@@ -26,7 +26,8 @@ export class Sweeper {
 
   /** To be called a few times a second. */
   tick(): void {
-    if (this.store.flushIfDue()) this.hurry();
+    const hasExpired = this.store.nearExpiry.takeDue(this.clock.seconds());
+    if (this.store.flushIfDue() || hasExpired) this.hurry();
     else if (!this.isHurrying && this.store.expiringItems > 0) this.step();
   }
 

@@ -8,7 +8,7 @@ import { contentDigest } from '../src/digest.js';
 import { chunkKey } from '../src/keys.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
-import { deleteItem } from './support/raw-client.js';
+import { deleteItem, setItem } from './support/raw-client.js';
 import { rejects } from './support/rejection.js';
 import { TrafficProxy } from './support/traffic-proxy.js';
 
@@ -133,6 +133,56 @@ for (const [kind, start] of [
     });
   });
 }
+
+test('an upload right after rm on a full Volley node waits for the memory', async () => {
+  await withNodes([() => startVolleyNode('-m', '8')], async (node) => {
+    await withCluster([node!], async (cluster) => {
+      await cluster.upload(randomImage(220), { name: 'old' });
+      await cluster.remove('old');
+      const content = randomImage(220);
+      await cluster.upload(content, { name: 'new' });
+      assert.ok((await loadBytes(cluster, 'new')).bytes.equals(content));
+    });
+  });
+});
+
+for (const [kind, start] of [
+  ['memcached', () => startMemcached()],
+  ['a Volley node', () => startVolleyNode()],
+] as const) {
+  test(`${kind}: a corrupt chunk of two images heals when one of them is uploaded again with resend`, async () => {
+    await withNodes([start], async (node) => {
+      await withCluster([node!], async (cluster) => {
+        const shared = randomImage(5);
+        const contents = { a: Buffer.concat([shared, randomImage(2)]), b: shared };
+        for (const [name, content] of Object.entries(contents)) await cluster.upload(content, { name });
+        const key = chunkKey(contentDigest(shared.subarray(0, CHUNK_BYTES)), 0);
+        await setItem(node!.port, key, randomImage(1));
+        await rejects(loadBytes(cluster, 'a'), 'ERR_VOLLEY_CHUNK', 'checksum', '--resend');
+        await setItem(node!.port, key, Buffer.from('short'));
+        const error = await rejects(loadBytes(cluster, 'a'), 'ERR_VOLLEY_CHUNK', 'length', '--resend');
+        assert.not.match(error.message, 'more chunks');
+        assert.is((await cluster.upload(contents.b, { name: 'b' })).presentChunks, 5);
+        const report = await cluster.upload(contents.b, { name: 'b', resend: true });
+        assert.equal([report.presentChunks, report.sentChunks], [0, 5]);
+        for (const [name, content] of Object.entries(contents))
+          assert.ok((await loadBytes(cluster, name)).bytes.equals(content));
+      });
+    });
+  });
+}
+
+test('a full memcached that cannot take a chunk once more keeps the one it has', async () => {
+  await withNodes([() => startMemcached('-M', '-m', '8')], async (node) => {
+    await withCluster([node!], async (cluster) => {
+      const content = randomImage(20);
+      await cluster.upload(content, { name: 'a' });
+      await rejects(cluster.upload(randomImage(600), { name: 'b' }), 'ERR_VOLLEY_NODE_FULL');
+      await rejects(cluster.upload(content, { name: 'a', resend: true }), 'ERR_VOLLEY_NODE_FULL');
+      assert.ok((await loadBytes(cluster, 'a')).bytes.equals(content));
+    });
+  });
+});
 
 test('a memcached that evicts is found out before the image is told to be there', async () => {
   await withNodes([() => startMemcached('-m', '8')], async (node) => {

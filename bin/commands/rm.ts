@@ -52,9 +52,9 @@ async function removeImage(name: string, flags: RmFlags): Promise<void> {
       printJson(report);
       return;
     }
-    const { removedChunks, removedBytes, sharedChunks, keptReason } = report;
+    const { removedChunks, removedBytes, freedWithinSeconds, sharedChunks, keptReason } = report;
     printLines(
-      `removed ${quote(name)}: freed ${removedChunks} chunks (${formatBytes(removedBytes)})`,
+      `removed ${quote(name)}: frees ${removedChunks} chunks (${formatBytes(removedBytes)})${within(freedWithinSeconds)}`,
       ...(sharedChunks > 0 ? [`  ${sharedChunks} chunks stay, other images use them`] : []),
       ...(keptReason ? [`  its chunks stay: ${keptReason}`] : []),
     );
@@ -69,11 +69,16 @@ async function removeOrphans(flags: RmFlags): Promise<void> {
       printJson(report);
       return;
     }
-    const { removedChunks, youngChunks } = report;
+    const { removedChunks, youngChunks, freedWithinSeconds, keptReason } = report;
     const young = `${youngChunks} more were touched in the last ${minAgeS} s, an upload may be about to use them`;
     printLines(
-      `removed ${removedChunks} chunks that no image uses`,
+      `removed ${removedChunks} chunks that no image uses${within(freedWithinSeconds)}`,
+      ...(keptReason ? [`  chunks stay: ${keptReason}`] : []),
       ...(youngChunks > 0 ? [`  ${young}; --min-age 0 removes them too`] : []),
     );
   });
+}
+
+function within(seconds: number): string {
+  return seconds > 0 ? ` within ${seconds} s` : '';
 }

@@ -13,6 +13,7 @@ interface UploadFlags extends ClusterFlags {
   name?: string;
   chunkSize: number;
   kernel?: boolean;
+  resend?: boolean;
 }
 
 /** What is to be uploaded, and how. */
@@ -39,6 +40,7 @@ export function register(program: Command): void {
     .option('--name <name>', "the image's name (default: the file's name)")
     .option('--chunk-size <size>', 'a power of two from 4k to 1M', parseBytes, CHUNK_BYTES_DEFAULT)
     .option('--kernel', 'the file is a bzImage: store it unpacked, as vmlinux segments')
+    .option('--resend', 'send all chunks, also those that the nodes hold: heals corrupt ones')
     .addHelpText('after', EXAMPLES);
   addClusterOptions(command).action((file: string, flags: UploadFlags) => run(file, flags));
 }
@@ -57,7 +59,8 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
     try {
       const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number | null }) =>
         progress.update(bytes, totalBytes);
-      const options = { name, kind, chunkBytes: flags.chunkSize, signal, onProgress };
+      const { chunkSize: chunkBytes, resend } = flags;
+      const options = { name, kind, chunkBytes, resend, signal, onProgress };
       const report = await cluster.upload(source, options);
       progress.stop();
       if (flags.json) printJson({ ...report, kind, note });

@@ -7,12 +7,12 @@ const WORDS: Record<FailureReason, { code: VolleyErrorCode; words: string; help:
   checksum: {
     code: 'ERR_VOLLEY_CHUNK',
     words: 'is not what the manifest says (its checksum differs)',
-    help: 'remove the image and upload it again',
+    help: 'upload the image again with --resend',
   },
   length: {
     code: 'ERR_VOLLEY_CHUNK',
     words: 'is not what the manifest says (its length differs)',
-    help: 'remove the image and upload it again',
+    help: 'upload the image again with --resend',
   },
   bounds: {
     code: 'ERR_VOLLEY_CHUNK',
@@ -47,10 +47,17 @@ export interface LostChunk {
  * @param image what to call the image, quoted
  */
 export function loadError(image: string, chunkCount: number, lost: readonly LostChunk[]): VolleyError {
-  const { chunk, reason, node, detail } = lost[0]!;
+  const bad = withoutVictims(lost);
+  const { chunk, reason, node, detail } = bad[0]!;
   const { code, words, help } = WORDS[reason];
-  const more = lost.length > 1 ? `, nor ${lost.length - 1} more chunks` : '';
+  const more = bad.length > 1 ? `, nor ${bad.length - 1} more chunks` : '';
   const why = detail ? ` (${detail})` : '';
   const text = `image ${image}: chunk ${chunk} of ${chunkCount} on node ${node} ${words}${why}${more}; ${help}`;
   return new VolleyError(code, text);
+}
+
+/** Without the chunks that were not read because one of a wrong length had ended the connection to their node. */
+function withoutVictims(lost: readonly LostChunk[]): readonly LostChunk[] {
+  const cut = new Set(lost.filter(({ reason }) => reason === 'length').map(({ node }) => node));
+  return lost.filter(({ reason, node }) => reason !== 'connection' || !cut.has(node));
 }

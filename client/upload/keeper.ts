@@ -52,16 +52,19 @@ export class Keeper {
   }
 
   /**
-   * Checks everything that could have been lost before the manifest is written. A Volley node never evicts, so what
-   * was sent to it is there.
+   * Checks what could have been lost before the manifest is written. A Volley node never evicts, so what was sent to it
+   * is there.
    */
-  keepAll(): Promise<void> {
+  keepBefore(): Promise<void> {
     return this.#keep((lane, node) => (node.volley ? lane.present : lane.present.concat(lane.sent)));
   }
 
-  /** Checks what was found present, after the manifest is written: from then on, rm knows that it is used. */
-  keepPresent(): Promise<void> {
-    return this.#keep((lane) => lane.present);
+  /**
+   * Checks everything after the manifest is written, and takes back the exptime that an rm may have given it: an rm
+   * that lists the manifests from then on knows that it is used.
+   */
+  keepAfter(): Promise<void> {
+    return this.#keep((lane) => lane.present.concat(lane.sent));
   }
 
   async #keep(itemsOf: (lane: UploadLane, node: ClusterNode) => readonly number[]): Promise<void> {

@@ -17,10 +17,18 @@ export interface LaneCounts {
   presentChunks: number;
 }
 
+/** A chunk of a piece (by its index there) that is to be sent. */
+interface WantedChunk {
+  chunk: number;
+  key: string;
+  command: 'set' | 'replace';
+}
+
 /**
  * An upload's way to one node: probes which chunks the node has (`touch`, which moves no data and renews them) and
- * sends those that it has not (`set`), all pipelined on one connection. What is on its way is bounded by the
- * upload's pool of pieces.
+ * sends those that it has not (`set`), all pipelined on one connection. Told to, it sends the others too, by `replace`:
+ * a `set` that a full node refuses would take away the chunk that is there. What is on its way is bounded by the upload's
+ * pool of pieces.
  */
 export class UploadLane {
   readonly counts: LaneCounts = { sentChunks: 0, sentBytes: 0, presentChunks: 0 };
@@ -28,11 +36,16 @@ export class UploadLane {
   readonly present: number[] = [];
   readonly sent: number[] = [];
   readonly #connection: TextConnection;
+  readonly #resend: boolean;
   readonly #onError: (error: VolleyError) => void;
 
-  /** @param onError is called when the node fails or refuses a chunk; the upload is over then */
-  constructor(connection: TextConnection, onError: (error: VolleyError) => void) {
+  /**
+   * @param resend whether chunks that the node holds are sent once more
+   * @param onError is called when the node fails or refuses a chunk; the upload is over then
+   */
+  constructor(connection: TextConnection, resend: boolean, onError: (error: VolleyError) => void) {
     this.#connection = connection;
+    this.#resend = resend;
     this.#onError = onError;
   }
 
@@ -43,17 +56,17 @@ export class UploadLane {
   offer(piece: Piece, chunks: readonly number[]): void {
     piece.hold();
     const keys = chunks.map((chunk) => chunkKey(piece.records, chunk * RECORD_BYTES));
-    const missing: number[] = [];
+    const wanted: WantedChunk[] = [];
     this.#probe(keys, this.#onError, (index, present) => {
-      if (present) {
+      if (present && !this.#resend) {
         this.present.push(piece.firstChunk + chunks[index]!);
         this.counts.presentChunks++;
       } else {
-        missing.push(index);
+        wanted.push({ chunk: chunks[index]!, key: keys[index]!, command: present ? 'replace' : 'set' });
       }
       if (index < keys.length - 1) return;
-      if (missing.length === 0) piece.release();
-      else this.#send(piece, chunks, keys, missing);
+      if (wanted.length === 0) piece.release();
+      else this.#send(piece, wanted);
     });
   }
 
@@ -77,7 +90,7 @@ export class UploadLane {
     const { promise, resolve, reject } = settler<void>();
     this.#connection.send({
       what: 'set',
-      buffers: [setHeader(key, data.length), data, END_OF_VALUE],
+      buffers: [storeHeader('set', key, data.length), data, END_OF_VALUE],
       onError: reject,
       onLine: (line) => {
         this.#checkStored(line, data.length);
@@ -112,12 +125,11 @@ export class UploadLane {
     });
   }
 
-  /** @param missing indexes in `chunks` and `keys` */
-  #send(piece: Piece, chunks: readonly number[], keys: readonly string[], missing: readonly number[]): void {
+  #send(piece: Piece, wanted: readonly WantedChunk[]): void {
     const buffers: Buffer[] = [];
-    for (const index of missing) {
-      const data = piece.chunk(chunks[index]!);
-      buffers.push(setHeader(keys[index]!, data.length), data, END_OF_VALUE);
+    for (const { chunk, key, command } of wanted) {
+      const data = piece.chunk(chunk);
+      buffers.push(storeHeader(command, key, data.length), data, END_OF_VALUE);
     }
     let stored = 0;
     piece.hold();
@@ -128,13 +140,15 @@ export class UploadLane {
       onWritten: () => piece.release(),
       onLine: (line) => {
         const length = buffers[stored * 3 + 1]!.length;
-        this.#checkStored(line, length);
-        this.sent.push(piece.firstChunk + chunks[missing[stored]!]!);
+        const { chunk, command } = wanted[stored]!;
+        // A chunk that went away after its probe cannot be replaced; the probe after the manifest finds it missing.
+        if (command !== 'replace' || line !== 'NOT_STORED') this.#checkStored(line, length);
+        this.sent.push(piece.firstChunk + chunk);
         this.counts.sentChunks++;
         this.counts.sentBytes += length;
         stored++;
-        if (stored === missing.length) piece.release();
-        return stored === missing.length;
+        if (stored === wanted.length) piece.release();
+        return stored === wanted.length;
       },
     });
   }
@@ -148,6 +162,6 @@ export class UploadLane {
   }
 }
 
-function setHeader(key: string, length: number): Buffer {
-  return Buffer.from(`set ${key} 0 0 ${length}\r\n`, 'latin1');
+function storeHeader(command: WantedChunk['command'], key: string, length: number): Buffer {
+  return Buffer.from(`${command} ${key} 0 0 ${length}\r\n`, 'latin1');
 }

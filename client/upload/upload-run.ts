@@ -35,6 +35,7 @@ export interface UploadPlan {
   name: string;
   chunkBytes: number;
   kind: ImageKind;
+  resend: boolean;
   source: PieceSource;
   nodes: readonly ClusterNode[];
   ring: Ring;
@@ -124,10 +125,10 @@ export class UploadRun {
   }
 
   async #connect(): Promise<void> {
-    const { nodes, timeoutMs, signal } = this.#plan;
+    const { nodes, resend, timeoutMs, signal } = this.#plan;
     const attempts = nodes.map(async (node, index) => {
       const connection = await TextConnection.connect(node, timeoutMs, signal);
-      this.#lanes[index] = new UploadLane(connection, (error) => this.#fail(error));
+      this.#lanes[index] = new UploadLane(connection, resend, (error) => this.#fail(error));
     });
     await allOf(attempts);
   }
@@ -174,12 +175,12 @@ export class UploadRun {
       return source.reread(item * chunkBytes, chunkLength(item, imageBytes, chunkBytes));
     };
     const keeper = new Keeper({ name, nodes, ring, lanes: this.#lanes, records: this.#records, bytesOf });
-    await keeper.keepAll();
+    await keeper.keepBefore();
     const replaced = await manifests.put(name, root, signal);
     try {
-      await keeper.keepPresent();
+      await keeper.keepAfter();
     } catch (error) {
-      if (isLostChunks(error)) await manifests.remove(name);
+      if (isLostChunks(error)) await manifests.removeIfSame(name, root);
       throw error;
     }
     return replaced;

@@ -15,6 +15,8 @@ export interface UploadOptions {
   chunkBytes?: number;
   /** Default `raw`. */
   kind?: ImageKind;
+  /** Send all chunks, also those that the nodes hold, so that a corrupt one heals. Default false. */
+  resend?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: UploadProgress) => void;
 }
@@ -34,12 +36,28 @@ export async function upload(
   from: UploadSource,
   options: UploadOptions,
 ): Promise<UploadReport> {
-  const { name, chunkBytes = CHUNK_BYTES_DEFAULT, kind = 'raw', signal, onProgress } = options;
+  const {
+    name,
+    chunkBytes = CHUNK_BYTES_DEFAULT,
+    kind = 'raw',
+    resend = false,
+    signal,
+    onProgress,
+  } = options;
   checkName(name);
   checkChunkBytes(chunkBytes);
   const source = await openSource(from);
   try {
-    return await new UploadRun({ ...target, name, chunkBytes, kind, source, signal, onProgress }).run();
+    return await new UploadRun({
+      ...target,
+      name,
+      chunkBytes,
+      kind,
+      resend,
+      source,
+      signal,
+      onProgress,
+    }).run();
   } finally {
     await source.close();
   }

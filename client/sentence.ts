@@ -1,0 +1,168 @@
+import type { DigestSet } from '../src/digest-set.js';
+import { isVolleyError, VolleyError } from '../src/errors.js';
+import { CHUNK_KEY_PREFIX, partitionOfDigest, quote } from '../src/keys.js';
+import { isZeroRecord, RECORD_BYTES } from '../src/manifest.js';
+import type { Ring } from '../src/ring.js';
+import type { Catalog } from './catalog.js';
+import type { ClusterNode } from './cluster-node.js';
+import { allOf, throwIfAborted } from './deadline.js';
+import { touchItems } from './touch-items.js';
+
+/**
+ * Seconds that chunks which nobody seems to use have left, at least. Stores at a full Volley node wait for such memory,
+ * so sentence and quarantine together stay below the time that clients give a node (5 s).
+ */
+const SENTENCE_S = 3;
+/** The sentence is so many times what the listing before it took; the listing after it may take half the sentence. */
+const LISTINGS = 4;
+const CHUNKS_PER_S = 50_000;
+const ATTEMPTS = 2;
+const LONGER = 10;
+
+/** Where items are sentenced. */
+export interface SentenceTarget {
+  nodes: readonly ClusterNode[];
+  ring: Ring;
+  catalog: Catalog;
+  timeoutMs: number;
+}
+
+/** What became of sentenced chunks. */
+export interface Verdict {
+  /** Within how many seconds those that nobody uses are gone; 0 when none goes. */
+  seconds: number;
+  /** Per node the ordinals of the chunks that an image uses after all. */
+  rescued: ReadonlySet<number>[];
+  /** Why all of them stay, or null. */
+  keptReason: string | null;
+}
+
+/** Per node (in the order of the target's) and ordinal there, an image that uses the chunk. */
+type Users = Map<number, string>[];
+
+/**
+ * Frees chunks that no manifest of a listing used, without taking any from an upload that found them meanwhile: they
+ * expire in a few seconds, unless the manifests, listed again, tell that one is used. docs/protocol.md, "Removing",
+ * tells why that is enough.
+ * @param items the chunks, per node
+ * @param listedMs what the listing took that found them unused
+ * @throws VolleyError of a node that fails, ERR_VOLLEY_ABORTED (the chunks stay), ERR_VOLLEY_CHUNK when some were lost
+ */
+export async function freeChunks(
+  target: SentenceTarget,
+  items: readonly DigestSet[],
+  listedMs: number,
+  signal?: AbortSignal,
+): Promise<Verdict> {
+  const none = items.map(() => new Set<number>());
+  const most = Math.max(...items.map(({ size }) => size));
+  if (most === 0) return { seconds: 0, rescued: none, keptReason: null };
+  let seconds = Math.max(SENTENCE_S, Math.ceil((LISTINGS * listedMs) / 1000 + most / CHUNKS_PER_S));
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++, seconds *= LONGER) {
+    const verdict = await attemptSentence(target, items, seconds, signal);
+    if (verdict) return verdict;
+  }
+  const keptReason =
+    'the nodes took too long to list the images a second time; try volley rm --orphans later';
+  return { seconds: 0, rescued: none, keptReason };
+}
+
+/** Null when the second listing took too long; all chunks stay then. */
+async function attemptSentence(
+  target: SentenceTarget,
+  items: readonly DigestSet[],
+  seconds: number,
+  signal: AbortSignal | undefined,
+): Promise<Verdict | null> {
+  throwIfAborted(signal);
+  const late = AbortSignal.timeout(seconds * 500);
+  const either = signal ? AbortSignal.any([signal, late]) : late;
+  let absent: Set<number>[];
+  let found: { users: Users; damaged: number };
+  try {
+    absent = (await touchAll(target, items, seconds, either)).map((ordinals) => new Set(ordinals));
+    found = await usersOf(target, items, either);
+    throwIfAborted(either);
+  } catch (error) {
+    await touchAll(target, items, 0).catch(() => {});
+    if (late.aborted && !signal?.aborted && isAborted(error)) return null;
+    throw error;
+  }
+  const { users, damaged } = found;
+  if (damaged > 0) {
+    await touchAll(target, items, 0);
+    return { seconds: 0, rescued: items.map(() => new Set()), keptReason: damagedReason(damaged) };
+  }
+  await rescue(target, items, users, absent);
+  return { seconds, rescued: users.map((ofNode) => new Set(ofNode.keys())), keptReason: null };
+}
+
+/** Why chunks stay when images are damaged. */
+export function damagedReason(damaged: number): string {
+  const help = 'see volley images, upload or remove those, then volley rm --orphans';
+  return `${damaged} other images are damaged, and what they use is not known; ${help}`;
+}
+
+/** Gives all items so many seconds. Returns per node the ordinals of those that were not there. */
+async function touchAll(
+  { nodes, timeoutMs }: SentenceTarget,
+  items: readonly DigestSet[],
+  seconds: number,
+  signal?: AbortSignal,
+): Promise<number[][]> {
+  const touches = nodes.map((node, index) => {
+    const keyOf = (ordinal: number) => keyIn(items[index]!, ordinal);
+    return touchItems(node, items[index]!.size, keyOf, seconds, timeoutMs, signal);
+  });
+  return allOf(touches);
+}
+
+/** Which of the items the manifests use now, where they belong. */
+async function usersOf(target: SentenceTarget, items: readonly DigestSet[], signal: AbortSignal) {
+  const users: Users = items.map(() => new Map());
+  let damaged = 0;
+  const mark = (records: Uint8Array | null, user: string) => {
+    for (let offset = 0; records && offset < records.length; offset += RECORD_BYTES) {
+      if (isZeroRecord(records, offset)) continue;
+      const node = target.ring.node(partitionOfDigest(records, offset));
+      const ordinal = items[node]!.find(records, offset);
+      if (ordinal >= 0) users[node]!.set(ordinal, user);
+    }
+  };
+  await target.catalog.visit(({ manifest, root, key }) => {
+    const user = root?.name ?? key;
+    if (!manifest) damaged++;
+    mark(manifest?.records ?? null, user);
+    mark(root?.pieces ?? null, user);
+  }, signal);
+  return { users, damaged };
+}
+
+/** @throws VolleyError ERR_VOLLEY_CHUNK when some that were there when they were sentenced are gone */
+async function rescue(
+  { nodes, timeoutMs }: SentenceTarget,
+  items: readonly DigestSet[],
+  users: Users,
+  absent: readonly ReadonlySet<number>[],
+): Promise<void> {
+  const rescues = nodes.map(async (node, index) => {
+    const ordinals = [...users[index]!.keys()];
+    const keyOf = (i: number) => keyIn(items[index]!, ordinals[i]!);
+    const gone = await touchItems(node, ordinals.length, keyOf, 0, timeoutMs);
+    const lost = gone.map((i) => ordinals[i]!).filter((ordinal) => !absent[index]!.has(ordinal));
+    return lost.map((ordinal) => users[index]!.get(ordinal)!);
+  });
+  const losers = (await allOf(rescues)).flat();
+  if (losers.length === 0) return;
+  const names = [...new Set(losers)].map(quote).join(', ');
+  const text = `${losers.length} chunks were lost that an upload came to use meanwhile; upload again: ${names}`;
+  throw new VolleyError('ERR_VOLLEY_CHUNK', text);
+}
+
+function keyIn(items: DigestSet, ordinal: number): string {
+  return CHUNK_KEY_PREFIX + items.digest(ordinal).toString('hex');
+}
+
+function isAborted(error: unknown): boolean {
+  return isVolleyError(error) && error.code === 'ERR_VOLLEY_ABORTED';
+}
