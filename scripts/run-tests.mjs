@@ -1,6 +1,9 @@
 // Runs every compiled test file in a process of its own and adds up what uvu reports.
 //
-//   node scripts/run-tests.mjs [--asan] [WORD…]     only files whose name holds one of the words
+//   node scripts/run-tests.mjs [--asan] [--show] [WORD…]     only files whose name holds one of the words
+//
+//   --asan   with the addon that is built with AddressSanitizer and UBSan
+//   --show   what passing files print, too
 //
 // uvu exits 0 when a hook throws or when a file forgets .run(); here such a file fails: it must report a total of at least
 // one test, all of them passed, and exit 0.
@@ -14,6 +17,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = join(root, 'dist', 'test');
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const asan = process.argv.includes('--asan');
+const show = process.argv.includes('--show');
 
 function environment() {
   if (!asan) return process.env;
@@ -63,7 +67,6 @@ function runFile(file) {
 }
 
 function judge({ output, code, signal, leftovers }) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: uvu colours its report
   const plain = output.replace(/\x1b\[[0-9;]*m/g, '');
   const read = (label) => Number(new RegExp(`^\\s*${label}:\\s+(\\d+)`, 'm').exec(plain)?.[1] ?? Number.NaN);
   const total = read('Total');
@@ -94,10 +97,12 @@ for (const file of files) {
   const seconds = ((Date.now() - began) / 1000).toFixed(1);
   const name = file.replace('.test.js', '');
   if (verdict.fault) console.log(`${run.output}\nFAILED ${name}: ${verdict.fault}`);
-  else
+  else {
+    if (show) console.log(run.output);
     console.log(
       `ok ${name}: ${verdict.passed} tests, ${seconds} s${verdict.skipped ? `, ${verdict.skipped} skipped` : ''}`,
     );
+  }
 }
 console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped ? `, ${sum.skipped} skipped` : ''}`);
 process.exit(sum.failed === 0 ? 0 : 1);

@@ -12,7 +12,10 @@ export function parseSize(text: string, what: string, bareUnit = 1): number {
   const unit = match && (match[2] === '' ? bareUnit : SUFFIX[match[2]!.toLowerCase()]!);
   const bytes = match ? Math.round(Number(match[1]) * unit!) : Number.NaN;
   if (!Number.isSafeInteger(bytes)) {
-    throw new VolleyError('ERR_VOLLEY_USAGE', `${what}: "${text}" is no size; give a number with k, M or G, such as 64M`);
+    throw new VolleyError(
+      'ERR_VOLLEY_USAGE',
+      `${what}: "${text}" is no size; give a number with k, M or G, such as 64M`,
+    );
   }
   return bytes;
 }

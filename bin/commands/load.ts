@@ -32,7 +32,9 @@ export function register(program: Command): void {
     .argument('<name>', "the image's name")
     .requiredOption('--out <file>', 'the file to write; - is stdout')
     .addOption(
-      new Option('--transport <how>', 'how to read chunks').choices(['auto', 'local', 'fabric', 'tcp']).default('auto'),
+      new Option('--transport <how>', 'how to read chunks')
+        .choices(['auto', 'local', 'fabric', 'tcp'])
+        .default('auto'),
     )
     .addHelpText('after', EXAMPLES);
   addClusterOptions(command).action((name: string, flags: LoadFlags) => run(name, flags));
