@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** The path of a program: `name` itself when it holds a slash, else the first one in PATH. Undefined when there is none. */
@@ -7,6 +7,11 @@ export function findExecutable(name: string): string | undefined {
     ? [name]
     : (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder || '.', name));
   return candidates.find(isExecutable);
+}
+
+/** What is wrong with a program that findExecutable() does not find. */
+export function whyNotFound(name: string): string {
+  return name.includes('/') && existsSync(name) ? 'is not executable' : 'is not installed';
 }
 
 function isExecutable(path: string): boolean {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT } from '../src/native.js';
-import { findExecutable, plainEnvironment, tiedToThisProcess } from './executable.js';
+import { findExecutable, plainEnvironment, tiedToThisProcess, whyNotFound } from './executable.js';
 import { DEFAULT_QEMU } from './qemu.js';
 
 export interface KvmProbe {
@@ -53,7 +53,7 @@ export async function probeKvm(options: KvmProbeOptions = {}): Promise<KvmProbe>
 /** Boots build/probe.bin as firmware: long mode, then one write that makes QEMU exit with a known code. */
 function runTinyGuest(qemu: string, accelerator: string): Promise<KvmProbe> {
   const path = findExecutable(qemu);
-  if (!path) return Promise.resolve({ usable: false, reason: `${qemu} is not installed` });
+  if (!path) return Promise.resolve({ usable: false, reason: `${qemu} ${whyNotFound(qemu)}` });
   const [command, args] = tiedToThisProcess(path, [
     ...[
       '-machine',

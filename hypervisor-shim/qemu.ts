@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Duplex, Readable } from 'node:stream';
 import { VolleyError } from '../src/errors.js';
-import { findExecutable, plainEnvironment, tiedToThisProcess } from './executable.js';
+import { findExecutable, plainEnvironment, tiedToThisProcess, whyNotFound } from './executable.js';
 
 export const DEFAULT_QEMU = 'qemu-system-x86_64';
 /** QEMU's descriptor for its monitor: one end of a socket pair. */
@@ -52,7 +52,7 @@ export class Qemu {
     const path = findExecutable(binary);
     if (!path) {
       const remedy = 'run: apt-get install qemu-system-x86, or tell where it is with --qemu PATH';
-      throw new VolleyError('ERR_VOLLEY_QEMU', `${binary} is not installed; ${remedy}`);
+      throw new VolleyError('ERR_VOLLEY_QEMU', `${binary} ${whyNotFound(binary)}; ${remedy}`);
     }
     const [command, allArgs] = tiedToThisProcess(path, args);
     // In a session of its own, so that the terminal's Ctrl-C reaches this process alone, which then stops QEMU.

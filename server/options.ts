@@ -1,7 +1,8 @@
 import { isIP } from 'node:net';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir, totalmem, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { VolleyError } from '../src/errors.js';
+import { formatBytes } from '../src/units.js';
 
 const MIB = 1024 * 1024;
 
@@ -81,6 +82,10 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     throw usage(`the address "${options.address}" is no IP address, such as 127.0.0.1`);
   bound('the port', options.port, 0, 65_535);
   bound('the memory (-m) in bytes', options.memoryBytes, MIB, MEMORY_BYTES_MAX);
+  if (options.memoryBytes > totalmem()) {
+    const asked = formatBytes(options.memoryBytes);
+    throw usage(`the memory (-m) is ${asked}, but this machine has ${formatBytes(totalmem())}; give less`);
+  }
   bound('the item size limit (-I) in bytes', options.itemSizeMax, 1024, ITEM_SIZE_MAX);
   bound('the connection limit (-c)', options.maxConnections, 1, 1_000_000);
   bound('the quarantine in milliseconds', options.quarantineMs, 0, 3_600_000);

@@ -57,6 +57,7 @@ test('too little guest memory is told with how much is needed', async () => {
 
 test('a QEMU that is missing, refuses, or hangs before its monitor answers is told', async () => {
   assert.match(await errorOf({ qemu: '/nowhere/qemu' }), /^ERR_VOLLEY_QEMU \/nowhere\/qemu is not installed/);
+  assert.match(await errorOf({ qemu: '/etc/passwd' }), /^ERR_VOLLEY_QEMU \/etc\/passwd is not executable/);
   await withFakeQemu('echo "qemu: no such option" >&2; exit 1', async (qemu) => {
     assert.match(
       await errorOf({ qemu }),

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Cluster } from '../client/index.js';
@@ -6,15 +7,27 @@ import { MANIFEST_KEY_PREFIX, manifestKey } from '../src/keys.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
 import { Peer } from './support/peer.js';
-import { setItem, statOf } from './support/raw-client.js';
+import { ask, setItem } from './support/raw-client.js';
 import { rejects } from './support/rejection.js';
 
 const test = suite('client images');
 
-/** Items on all nodes. */
-async function itemCount(nodes: readonly TestNode[]): Promise<number> {
-  const counts = await Promise.all(nodes.map(({ port }) => statOf(port, 'curr_items')));
-  return counts.reduce((sum, count) => sum + count, 0);
+/** What rm sentenced is gone by then. */
+const EXPIRY_MS = 6000;
+
+/** Items on all nodes: those that stay, and those that have an exptime and go by themselves. */
+async function countItems(nodes: readonly TestNode[]): Promise<{ staying: number; going: number }> {
+  const counts = { staying: 0, going: 0 };
+  for (const { port } of nodes) {
+    const isVolley = (await ask(port, 'stats\r\n', 'END\r\n')).includes('volley');
+    const request = `lru_crawler metadump ${isVolley ? 'all' : 'hash'}\r\n`;
+    const listing = (await ask(port, request, 'END\r\n')).toString('latin1');
+    for (const [, exptime] of listing.matchAll(/^key=\S+ exp=(\S+)/gm)) {
+      if (Number(exptime) > 0) counts.going++;
+      else counts.staying++;
+    }
+  }
+  return counts;
 }
 
 for (const [kind, start] of [
@@ -55,14 +68,20 @@ for (const [kind, start] of [
           name: 'one',
           removedChunks: 5,
           removedBytes: 5 * CHUNK_BYTES,
+          freedWithinSeconds: 3,
           sharedChunks: 20,
           keptReason: null,
         });
         await rejects(cluster.open('one'), 'ERR_VOLLEY_NOT_FOUND');
         assert.ok((await loadBytes(cluster, 'other')).bytes.equals(other));
         await cluster.remove('other');
-        assert.is(await itemCount(nodes), 0);
+        assert.is((await countItems(nodes)).staying, 0);
         await rejects(cluster.remove('other'), 'ERR_VOLLEY_NOT_FOUND', '"other"');
+        const deadline = performance.now() + EXPIRY_MS;
+        while ((await countItems(nodes)).going > 0) {
+          assert.ok(performance.now() < deadline, 'chunks are left');
+          await sleep(100);
+        }
       });
     });
   });
@@ -77,7 +96,7 @@ test('the pieces of a large manifest go with the last image that has them', asyn
       assert.is((await cluster.remove('one')).sharedChunks, 960);
       assert.ok((await loadBytes(cluster, 'other')).bytes.equals(content));
       assert.is((await cluster.remove('other')).removedChunks, 960);
-      assert.is(await itemCount(nodes), 0);
+      assert.is((await countItems(nodes)).staying, 0);
     });
   });
 });
@@ -112,7 +131,7 @@ test('a damaged manifest is listed, and keeps chunks from being removed until it
       assert.match((await cluster.remove(garbageKey)).keptReason!, /its manifest is damaged/);
       assert.equal(await cluster.images(), []);
       assert.is((await cluster.removeOrphans(0)).removedChunks, 3);
-      assert.is(await itemCount(nodes), 0);
+      assert.is((await countItems(nodes)).staying, 0);
     });
   });
 });
@@ -131,7 +150,7 @@ test('orphans are removed, but not those that were touched lately nor what image
         const report = await cluster.removeOrphans(0);
         assert.is(report.removedChunks, 10);
         assert.is(report.youngChunks, 0);
-        assert.is(await itemCount(nodes), 12);
+        assert.is((await countItems(nodes)).staying, 12);
         assert.ok((await loadBytes(cluster, 'a')).bytes.equals(kept));
       });
     });

@@ -120,6 +120,7 @@ test('a port in use is one line and code 1', async () => {
 test('wrong usage is code 2, and one line says what is wrong', async () => {
   const wrong: [string[], RegExp][] = [
     [['-m', 'lots'], /-m: "lots" is no size/],
+    [['-m', '9999G'], /the memory \(-m\) is 10\.7 TB, but this machine has \d/],
     [['-I', '2M'], /item size limit/],
     [['-p', '70000'], /the port is 70000/],
     [['-c', 'x'], /whole number/],
