@@ -40,10 +40,12 @@ function textOf(work: Promise<unknown>): Promise<string> {
   });
 }
 
-test('a QEMU that is missing is named, with what to install', async () => {
+test('a QEMU that is missing or no program is named, with what to install', async () => {
   for (const qemu of ['/nowhere/qemu', 'no-such-qemu', '/etc/passwd', '/tmp']) {
     const text = await textOf(GuestRun.start({ qemu, args: [], clock: new StageClock() }));
-    assert.match(text, /^ERR_VOLLEY_QEMU .* is not installed; run: apt-get install qemu-system-x86/);
+    const why = qemu === '/etc/passwd' || qemu === '/tmp' ? 'is not executable' : 'is not installed';
+    assert.match(text, /^ERR_VOLLEY_QEMU .*; run: apt-get install qemu-system-x86/);
+    assert.match(text, why);
     assert.match(text, qemu);
   }
 });
