@@ -2,9 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bootTime } from './experiments/boot-time.js';
+import { chunkSizes } from './experiments/chunk-sizes.js';
 import { loadFabric } from './experiments/load-fabric.js';
 import { loadLocal } from './experiments/load-local.js';
 import { loadTcp } from './experiments/load-tcp.js';
+import { micro } from './experiments/micro.js';
 import { upload } from './experiments/upload.js';
 import { type Figure, machine, printFigures } from './support/figures.js';
 
@@ -16,10 +18,17 @@ const EXPERIMENTS: Record<string, () => Promise<Figure[]>> = {
   boot: bootTime,
 };
 
+/** Run only when asked for: they take longer, or tell of parts. */
+const MORE: Record<string, () => Promise<Figure[]>> = {
+  'chunk-sizes': chunkSizes,
+  micro,
+};
+
 const USAGE = `usage: npm run bench -- [EXPERIMENT…] [--json FILE]
 
 Measures Volley beside its references in the same run: median of several rounds, thousands of distinct chunks.
-Experiments (default: all): ${Object.keys(EXPERIMENTS).join(', ')}
+Experiments: ${Object.keys(EXPERIMENTS).join(', ')} (these by default);
+  ${Object.keys(MORE).join(', ')} (when asked for)
 Nothing else should run on the machine meanwhile.
 `;
 
@@ -27,7 +36,8 @@ async function main(): Promise<number> {
   const options = { json: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const names = positionals.length > 0 ? positionals : Object.keys(EXPERIMENTS);
-  const unknown = names.find((name) => !(name in EXPERIMENTS));
+  const experiments = { ...EXPERIMENTS, ...MORE };
+  const unknown = names.find((name) => !(name in experiments));
   if (values.help || unknown !== undefined) {
     process.stderr.write(
       unknown === undefined ? USAGE : `bench: no experiment is called ${unknown}\n${USAGE}`,
@@ -38,8 +48,8 @@ async function main(): Promise<number> {
   const figures: Figure[] = [];
   for (const name of names) {
     process.stderr.write(`bench: ${name}…\n`);
-    const measured = await EXPERIMENTS[name]!();
-    printFigures(measured);
+    const measured = await experiments[name]!();
+    if (measured.length > 0) printFigures(measured);
     figures.push(...measured);
   }
   if (values.json !== undefined) {

@@ -23,3 +23,10 @@ export function xxh3(bytes: Uint8Array): Buffer {
 export function xxh3Hex(ascii: string): string {
   return xxhash.XXHash3.hash(Buffer.from(ascii, 'latin1')).toString('hex');
 }
+
+/** XXH3-64 (seed 0) of an ASCII text, modulo `range` (at most 2^26). In doubles: BigInt would take ten times as long. */
+export function xxh3Modulo(ascii: string, range: number): number {
+  const hashed = xxhash.XXHash3.hash(Buffer.from(ascii, 'latin1'));
+  const high = hashed.readUInt32BE(0) % range;
+  return (high * (2 ** 32 % range) + hashed.readUInt32BE(4)) % range;
+}

@@ -1,5 +1,5 @@
 import ConsistentHash from 'consistent-hash';
-import { xxh3Hex } from './digest.js';
+import { xxh3Hex, xxh3Modulo } from './digest.js';
 
 const RANGE = 16_777_213;
 const POINTS_PER_NODE = 1000;
@@ -10,7 +10,7 @@ const UNKNOWN = 0xffff;
 function pointsOf(name: string, taken: Set<number>): number[] {
   const points: number[] = [];
   for (let i = 0; i < POINTS_PER_NODE; i++) {
-    const point = Number(BigInt(`0x${xxh3Hex(`${name}#${i}`)}`) % BigInt(RANGE));
+    const point = xxh3Modulo(`${name}#${i}`, RANGE);
     if (taken.has(point)) continue;
     taken.add(point);
     points.push(point);
