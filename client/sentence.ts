@@ -94,7 +94,9 @@ async function attemptSentence(
     return { seconds: 0, rescued: items.map(() => new Set()), keptReason: damagedReason(damaged) };
   }
   await rescue(target, items, users, absent);
-  return { seconds, rescued: users.map((ofNode) => new Set(ofNode.keys())), keptReason: null };
+  const allRescued = users.every((ofNode, node) => ofNode.size === items[node]!.size);
+  const rescued = users.map((ofNode) => new Set(ofNode.keys()));
+  return { seconds: allRescued ? 0 : seconds, rescued, keptReason: null };
 }
 
 /** Why chunks stay when images are damaged. */

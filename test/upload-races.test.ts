@@ -58,8 +58,8 @@ test("an upload between rm's listing and its taking of the chunks keeps them", a
       const report = await plain.upload(content, { name: 'new' });
       assert.is(report.presentChunks, 30);
       proxy.open();
-      const { removedChunks, sharedChunks } = await removal;
-      assert.equal([removedChunks, sharedChunks], [0, 30]);
+      const { removedChunks, sharedChunks, freedWithinSeconds } = await removal;
+      assert.equal([removedChunks, sharedChunks, freedWithinSeconds], [0, 30, 0]);
       await sleep(PAST_SENTENCE_MS);
       assert.ok((await loadBytes(plain, 'new')).bytes.equals(content));
     }),
