@@ -147,6 +147,7 @@ export interface ReaderOptions {
   keyPrefix: string;
   /** Whether the destination is known to hold zeros, so that zero chunks need no writing. Default false. */
   destinationIsZero?: boolean;
+  /** Default: one per core, at most 4; half as many when no path is `local`. */
   threads?: number;
   /** Reads in flight per path and thread. */
   window?: number;

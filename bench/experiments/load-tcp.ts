@@ -1,5 +1,5 @@
 import { Cluster, native } from '../../client/index.js';
-import { atLeast, type Figure, median } from '../support/figures.js';
+import { atLeast, type Figure, median, toTell } from '../support/figures.js';
 import { randomImage } from '../support/image.js';
 import { reference } from '../support/reference.js';
 import { type Server, startMemcached, startNode } from '../support/servers.js';
@@ -72,11 +72,13 @@ export async function loadTcp(): Promise<Figure[]> {
     const against = 'libmemcached mget of 64, stock memcached';
     const line = (what: string, name: string) =>
       atLeast(what, speed(name), speed('multiGet'), 1, 'GB/s', against);
+    // libmemcached lets its values go at once: nothing of the reference pays for fresh pages, so nothing is asked for here.
+    const told = (what: string, name: string) => toTell(what, speed(name), 'GB/s');
     return [
       line('load, tcp, Volley node', 'node'),
       line('load, tcp, stock memcached', 'stock'),
-      line('load, tcp, Volley node, fresh guest memory', 'nodeFresh'),
-      line('load, tcp, stock memcached, fresh guest memory', 'stockFresh'),
+      told('load, tcp, Volley node, fresh guest memory', 'nodeFresh'),
+      told('load, tcp, stock memcached, fresh guest memory', 'stockFresh'),
     ];
   } finally {
     await Promise.all(servers.map((server) => server.stop()));

@@ -10,11 +10,12 @@ export interface Figure {
   unit: string;
   /** What the reference is. */
   against: string;
-  /** Figure over reference when more is better, else reference over figure is not what the issue names; see `ratio`. */
+  /** Figure over reference. */
   ratio: number;
   /** What the ratio is to reach, as text such as `>= 0.9`. */
   target: string;
-  reached: boolean;
+  /** Null when nothing was asked for. */
+  reached: boolean | null;
 }
 
 export function median(values: readonly number[]): number {
@@ -63,6 +64,11 @@ export function below(what: string, figure: number, bound: number, unit: string)
   };
 }
 
+/** A figure that is told without anything to hold it against. */
+export function toTell(what: string, figure: number, unit: string): Figure {
+  return { what, figure, reference: 0, unit, against: '-', ratio: Number.NaN, target: '-', reached: null };
+}
+
 export function machine(): string {
   const [first] = cpus();
   return `${cpus().length} × ${first?.model.trim()}, ${formatBytes(totalmem())}, Linux ${release()}, Node ${process.version}`;
@@ -85,7 +91,7 @@ export function printFigures(figures: readonly Figure[]): void {
       line.against,
       digits(line.ratio),
       line.target,
-      line.reached ? 'reached' : 'MISSED',
+      line.reached === null ? '' : line.reached ? 'reached' : 'MISSED',
     ]);
   }
   process.stdout.write(`${table.toString()}\n`);

@@ -16,7 +16,7 @@ namespace volley {
 namespace {
 
 // Enough to keep a node busy while an answer is on its way, little enough that its deadline stays meaningful.
-constexpr uint32_t kInFlightBytes = 8 << 20;
+constexpr uint32_t kInFlightBytes = 6 << 20;
 constexpr uint32_t kInFlightReadsMax = 256;
 // What max_rd_atomic of common devices lets one queue pair have outstanding; more would only queue in the device.
 constexpr uint32_t kFabricWindow = 16;
@@ -25,6 +25,17 @@ constexpr size_t kGreetingBytesMax = 1024;
 
 uint32_t DefaultWindow(uint32_t chunkBytes) {
   return std::clamp<uint32_t>(kInFlightBytes / std::max<uint32_t>(chunkBytes, 1), 4, kInFlightReadsMax);
+}
+
+/// Copying is bound by memory and takes all cores; what comes through a socket needs cores for the kernel's part too, and
+/// two connections that share a core only get into each other's way.
+double DefaultThreads(const Napi::Array& paths) {
+  bool copies = false;
+  for (uint32_t i = 0; i < paths.Length(); i++) {
+    copies |= ToString(ToObject(paths.Get(i), "path").Get("kind"), "kind") == "local";
+  }
+  const unsigned cores = std::clamp<unsigned>(std::thread::hardware_concurrency(), 1, 8);
+  return std::min(copies ? cores : (cores + 1) / 2, 4u);
 }
 
 Reader::EndpointFactory ToPath(const Napi::Object& path, const std::string& keyPrefix,
@@ -82,8 +93,6 @@ Reader::Plan ToPlan(const Napi::Object& options) {
   const auto sources = ToTyped<Napi::Uint16Array>(options.Get("sources"), "sources", napi_uint16_array);
   plan.sources.assign(sources.Data(), sources.Data() + sources.ElementLength());
   plan.destinationIsZero = ToBool(options, "destinationIsZero");
-  const double cores = std::clamp<unsigned>(std::thread::hardware_concurrency(), 1, 4);
-  plan.threads = static_cast<uint32_t>(ToInteger(options, "threads", cores, 256));
   plan.readTimeoutMs = static_cast<uint32_t>(ToInteger(options, "readTimeoutMs", 5000, INT32_MAX));
   plan.retries = static_cast<uint32_t>(ToInteger(options, "retries", 2, 1000));
   const auto window = static_cast<uint32_t>(ToInteger(options, "window", DefaultWindow(plan.chunkBytes), 65536));
@@ -93,6 +102,7 @@ Reader::Plan ToPlan(const Napi::Object& options) {
   for (uint32_t i = 0; i < paths.Length(); i++) {
     plan.paths.push_back(ToPath(ToObject(paths.Get(i), "path"), keyPrefix, plan.destination, window));
   }
+  plan.threads = static_cast<uint32_t>(ToInteger(options, "threads", DefaultThreads(paths), 256));
   return plan;
 }
 
