@@ -1,6 +1,7 @@
 #include "reader_object.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "../chunk_key.h"
 #include "../transport/fabric.h"
@@ -147,7 +148,7 @@ struct Job {
 
 void Settle(Napi::Env env, Napi::Function, Job* raw) {
   const std::unique_ptr<Job> job(raw);
-  job->thread.join();
+  if (job->thread.joinable()) job->thread.join();
   job->done.Release();
   if (!job->error.empty()) {
     job->deferred.Reject(Napi::Error::New(env, job->error).Value());
@@ -178,14 +179,21 @@ Napi::Value ReaderObject::Run(const Napi::CallbackInfo& info) {
   job->reader = std::move(reader_);
   job->done = Napi::ThreadSafeFunction::New(env, Napi::Function(), "volley reader", 0, 1);
   const Napi::Promise promise = job->deferred.Promise();
-  job->thread = std::thread([job] {
+  const auto work = [job] {
     try {
       job->result = job->reader->Run();
     } catch (const std::exception& error) {
       job->error = error.what();
     }
     job->done.BlockingCall(job, Settle);
-  });
+  };
+  try {
+    job->thread = std::thread(work);
+  } catch (const std::system_error& error) {
+    // No thread is to be had: the promise tells so, as soon as the caller has it.
+    job->error = error.what();
+    job->done.BlockingCall(job, Settle);
+  }
   return promise;
 }
 
