@@ -21,6 +21,8 @@ class FabricConnection {
   /// Begins to connect. A failure is a broken connection, with error() saying why. `peer` is the raw address of an
   /// endpoint for reliable datagrams; connected ones are reached by what `info` tells.
   FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info, const std::string& peer);
+  /// A connection that is broken from the start.
+  explicit FabricConnection(const std::string& error) : state_(State::kBroken), error_(error) {}
   ~FabricConnection() { Close(); }
 
   State state() const { return state_; }

@@ -36,6 +36,10 @@ std::shared_ptr<FabricDomain> FabricDomain::Open(const FabricInfo& info) {
   return domain;
 }
 
+std::shared_ptr<FabricDomain> FabricDomain::ForEndpoint(const FabricInfo& info) {
+  return info.localRegistration() ? shared_from_this() : std::shared_ptr<FabricDomain>(new FabricDomain(info));
+}
+
 FabricDomain::FabricDomain(const FabricInfo& info) : providerKeys_(info.providerKeys()) {
   const FabricLibrary& library = FabricLibrary::Load();
   const auto check = [&](int failed, const char* what) {

@@ -27,6 +27,11 @@ class FabricDomain : public std::enable_shared_from_this<FabricDomain> {
  public:
   /// The domain that `info` names, opened when nobody has it open. Throws Error ERR_VOLLEY_FABRIC.
   static std::shared_ptr<FabricDomain> Open(const FabricInfo& info);
+  /// The domain for one more endpoint that reads: this one, or where nothing has to be registered with it, one of the
+  /// endpoint's own. For libfabric 1.17's net and tcp spoil a domain: when an endpoint is closed, or its peer dies, while an
+  /// answer is arriving, they free the read twice, and later reads of any endpoint then share one buffer (libfabric pull
+  /// request 8656). Throws Error ERR_VOLLEY_FABRIC.
+  std::shared_ptr<FabricDomain> ForEndpoint(const FabricInfo& info);
 
   fid_fabric* fabric() const { return fabric_.get(); }
   fid_domain* domain() const { return domain_.get(); }

@@ -28,6 +28,14 @@ RemoteRegion::RemoteRegion(const Options& options)
   }
 }
 
+std::unique_ptr<FabricConnection> RemoteRegion::Connect() const {
+  try {
+    return std::make_unique<FabricConnection>(domain_->ForEndpoint(info_), info_, options_.address);
+  } catch (const Error& error) {
+    return std::make_unique<FabricConnection>(error.what());
+  }
+}
+
 void RemoteRegion::CopyTable(int timeoutMs) {
   auto copy = std::make_shared<TableCopy>(header_.bucketCount);
   const std::unique_ptr<FabricConnection> connection = Connect();

@@ -42,7 +42,8 @@ class RemoteRegion {
   /// Copies the table. Throws as the constructor does.
   void CopyTable(int timeoutMs);
 
-  std::unique_ptr<FabricConnection> Connect() const { return std::make_unique<FabricConnection>(domain_, info_, options_.address); }
+  /// Begins a connection of its own. A failure is a broken connection.
+  std::unique_ptr<FabricConnection> Connect() const;
   FabricDomain& domain() const { return *domain_; }
   bool localRegistration() const { return info_.localRegistration(); }
   uint64_t AddressOf(uint64_t offset) const { return options_.base + offset; }
