@@ -44,14 +44,27 @@ export async function startMemcached(...args: string[]): Promise<TestNode> {
 }
 
 /** Starts a Volley node on a free port. @param args more of its options, such as `-m 64` */
-export async function startVolleyNode(...args: string[]): Promise<TestNode> {
-  const [command, script] = VOLLEY_COMMAND;
-  const server = new TestProcess(command, [script, 'node', '-l', HOST, '-p', '0', '--json', ...args]);
+export function startVolleyNode(...args: string[]): Promise<TestNode> {
+  return startVolleyNodeAt(HOST, [], args);
+}
+
+/**
+ * Starts a Volley node somewhere else.
+ * @param host the address that it listens on
+ * @param within a command line that runs the one that follows it, such as `nsenter …`
+ */
+export async function startVolleyNodeAt(
+  host: string,
+  within: readonly string[],
+  args: readonly string[],
+): Promise<TestNode> {
+  const [command, ...rest] = [...within, ...VOLLEY_COMMAND, 'node', '-l', host, '-p', '0', '--json', ...args];
+  const server = new TestProcess(command!, rest);
   try {
     await server.until('line of the node', () => server.stdout.includes('\n'));
     const line = JSON.parse(server.stdout.split('\n')[0]!) as { port: number; local: string | null };
     const { port, local } = line;
-    return { name: `${HOST}:${port}`, port, process: server, socket: local };
+    return { name: `${host}:${port}`, port, process: server, socket: local };
   } catch (error) {
     await server.kill();
     throw error;
