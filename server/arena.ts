@@ -100,6 +100,11 @@ export class Arena {
     return this.u32(slot + ITEM.accessed);
   }
 
+  /** Whether a bit of STATE is set. */
+  hasState(slot: number, bit: number): boolean {
+    return (this.u32(slot + ITEM.state) & bit) !== 0;
+  }
+
   cas(slot: number): number {
     return this.u32(slot + ITEM.casHigh) * 2 ** 32 + this.u32(slot + ITEM.casLow);
   }

@@ -1,3 +1,5 @@
+import { PrefixStats } from './prefix-stats.js';
+
 /** What a node counts; the names are memcached's where memcached counts the same. */
 export class Counters {
   currConnections = 0;
@@ -11,6 +13,7 @@ export class Counters {
   cmdSet = 0;
   cmdFlush = 0;
   cmdTouch = 0;
+  cmdMeta = 0;
   touchHits = 0;
   touchMisses = 0;
   deleteHits = 0;
@@ -29,10 +32,13 @@ export class Counters {
   /** Attempts to authenticate, and those of them that failed. */
   authCmds = 0;
   authErrors = 0;
+  /** Of `stats detail`. */
+  readonly prefixes = new PrefixStats();
 
   /** Zeroes what `stats reset` zeroes: all but the connections that are open. */
   reset(): void {
-    const { currConnections } = this;
-    Object.assign(this, new Counters(), { currConnections });
+    const { currConnections, prefixes } = this;
+    prefixes.clear();
+    Object.assign(this, new Counters(), { currConnections, prefixes });
   }
 }

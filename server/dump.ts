@@ -1,3 +1,4 @@
+import { STATE } from './item.js';
 import type { Output } from './output.js';
 import type { Store } from './store.js';
 
@@ -18,6 +19,8 @@ export class Dump {
   constructor(
     private readonly store: Store,
     private readonly output: Output,
+    /** The size classes to tell of, or null for all. */
+    private readonly classes: ReadonlySet<number> | null,
     private readonly onEnd: () => void,
   ) {}
 
@@ -46,10 +49,14 @@ export class Dump {
         return;
       }
       this.at = slot + 1;
-      if (!this.store.removeIfDead(slot)) this.output.text(this.line(slot));
+      if (!this.store.removeIfDead(slot) && this.isWanted(slot)) this.output.text(this.line(slot));
     }
     this.output.flush();
     this.goOn();
+  }
+
+  private isWanted(slot: number): boolean {
+    return this.classes === null || this.classes.has(this.store.sizeClassOf(slot));
   }
 
   private line(slot: number): string {
@@ -57,7 +64,8 @@ export class Dump {
     const key = escapeKey(arena.key(slot));
     const exptime = arena.exptime(slot) || -1;
     return (
-      `key=${key} exp=${exptime} la=${arena.accessed(slot)} cas=${arena.cas(slot)} fetch=no ` +
+      `key=${key} exp=${exptime} la=${arena.accessed(slot)} cas=${arena.cas(slot)} ` +
+      `fetch=${arena.hasState(slot, STATE.fetched) ? 'yes' : 'no'} ` +
       `cls=${this.store.sizeClassOf(slot)} size=${arena.itemBytes(slot)}\n`
     );
   }

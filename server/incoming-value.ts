@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js';
 import type { Counters } from './counters.js';
+import { STATE } from './item.js';
 import { KEY_BYTES_MAX, type StoreRequest } from './protocol/commands.js';
 import type { Replies } from './protocol/replies.js';
 import type { Slots } from './slots.js';
@@ -53,6 +54,7 @@ export class IncomingValue implements Waiter {
     this.context.counters.cmdSet++;
     this.received = 0;
     this.slot = NO_SLOT;
+    if (request.meta) this.context.counters.cmdMeta++;
     const slot = this.reserve(request, bytes, keyStart, keyEnd);
     if (slot >= 0) this.slot = slot;
     else if (slot === NO_MEMORY && this.isMemoryComing()) this.wait(request);
@@ -60,8 +62,11 @@ export class IncomingValue implements Waiter {
   }
 
   private reserve(request: StoreRequest, key: Uint8Array, start: number, end: number): number {
-    const { flags, exptime, valueBytes } = request;
-    return this.context.store.reserve(key, start, end, flags, exptime, valueBytes);
+    const { flags, exptime, valueBytes, meta } = request;
+    const { store } = this.context;
+    const slot = store.reserve(key, start, end, flags, exptime, valueBytes);
+    if (slot >= 0 && meta?.binaryKey) store.mark(slot, STATE.binaryKey, 0);
+    return slot;
   }
 
   /** Whether some memory will be free when it has rested; has dead items taken away if there may be any. */
@@ -105,7 +110,7 @@ export class IncomingValue implements Waiter {
     const { store, counters } = this.context;
     if (outcome === 'too-large') counters.storeTooLarge++;
     else counters.storeNoMemory++;
-    if (request.mode === 'set') {
+    if (request.mode === 'set' || request.meta) {
       // Nobody shall read the stale value: memcached's rule.
       const stale = store.findOne(key, start, end);
       if (stale >= 0) store.remove(stale);
@@ -127,7 +132,7 @@ export class IncomingValue implements Waiter {
       return;
     }
     const { store, counters } = this.context;
-    const outcome = store.commit(this.slot, request.mode, request.cas);
+    const outcome = store.commit(this.slot, request.mode, request.cas, request.meta?.invalidate);
     this.slot = NO_SLOT;
     if (outcome === 'no-memory') counters.storeNoMemory++;
     if (request.mode === 'cas') {

@@ -10,6 +10,20 @@ export const ITEM = {
   keyAndTextBytes: 32,
   valueOffset: 36,
   accessed: 40,
+  /** Bits of STATE. */
+  state: 44,
+} as const;
+
+/** What the meta protocol keeps of an item. */
+export const STATE = {
+  /** Invalidated; the value is still given out, marked so. */
+  stale: 1,
+  /** Some client was told to recache the item. */
+  tokenSent: 2,
+  /** Read since it was stored. */
+  fetched: 4,
+  /** The key came as base64. */
+  binaryKey: 8,
 } as const;
 
 export const ITEM_MAGIC = 0x4d455449;

@@ -1,10 +1,13 @@
+import { Arithmetic } from './arithmetic.js';
 import type { Login } from './auth/login.js';
 import { Dump } from './dump.js';
 import { IncomingValue, type StoreContext } from './incoming-value.js';
+import { MetaOperations } from './meta-operations.js';
 import type { Output } from './output.js';
 import type {
   ArithmeticRequest,
   CommandHandler,
+  DumpRequest,
   FlushRequest,
   GetRequest,
   KeyRequest,
@@ -17,10 +20,12 @@ import type {
   TouchRequest,
   VerbosityRequest,
 } from './protocol/commands.js';
+import { MetaReplies } from './protocol/meta-replies.js';
+import type { MetaHandler } from './protocol/meta-requests.js';
 import type { Outcome, Replies } from './protocol/replies.js';
 import { parsePlain } from './protocol/sasl-plain.js';
 import { SEGMENT_KEYS_MAX } from './protocol/text-parser.js';
-import type { Stats } from './stats.js';
+import type { Stat, Stats } from './stats.js';
 
 /** Output beyond which a session takes no further command until some of it has gone. */
 const PENDING_BYTES_MAX = 4 * 1024 * 1024;
@@ -32,13 +37,22 @@ export interface SessionContext extends StoreContext {
 }
 
 /** Refusals after which the connection cannot go on. */
-const FATAL: ReadonlySet<Refusal> = new Set<Refusal>(['arguments', 'length', 'line', 'locked', 'magic']);
+const FATAL: ReadonlySet<Refusal> = new Set<Refusal>([
+  'arguments',
+  'http',
+  'length',
+  'line',
+  'locked',
+  'magic',
+]);
 
 /** Carries out one connection's commands, whatever protocol they came by. */
 export class Session implements CommandHandler {
   /** Set when the connection is to be closed behind the output so far. */
   ended = false;
+  readonly meta: MetaHandler;
   private readonly value: IncomingValue;
+  private readonly numbers: Arithmetic;
   private activeDump: Dump | null = null;
   /** Whether a SASL authentication has begun and its message is awaited. */
   private saslBegun = false;
@@ -56,6 +70,8 @@ export class Session implements CommandHandler {
     private readonly gate: Login | null = null,
   ) {
     this.value = new IncomingValue(context, replies, onReady);
+    this.numbers = new Arithmetic(context);
+    this.meta = new MetaOperations(context, new MetaReplies(output, context.store.arena), replies);
   }
 
   get paused(): boolean {
@@ -102,7 +118,15 @@ export class Session implements CommandHandler {
     } else {
       this.countTouches(count, hits);
     }
+    if (counters.prefixes.enabled) this.noteGets(request);
     if (request.last) this.replies.end(request);
+  }
+
+  private noteGets({ bytes, ranges, count }: GetRequest): void {
+    for (let i = 0; i < count; i++) {
+      const isHit = this.found[i]! >= 0;
+      this.context.counters.prefixes.noteGet(bytes, ranges[2 * i]!, ranges[2 * i + 1]!, isHit);
+    }
   }
 
   private countTouches(count: number, hits: number): void {
@@ -113,6 +137,8 @@ export class Session implements CommandHandler {
   }
 
   storeBegin(request: StoreRequest): void {
+    const { prefixes } = this.context.counters;
+    if (prefixes.enabled && !request.meta) prefixes.noteSet(request.bytes, request.keyStart, request.keyEnd);
     this.value.begin(request);
   }
 
@@ -134,6 +160,8 @@ export class Session implements CommandHandler {
   }
 
   delete(request: KeyRequest): void {
+    const { prefixes } = this.context.counters;
+    if (prefixes.enabled) prefixes.noteDelete(request.bytes, request.keyStart, request.keyEnd);
     const slot = this.find(request);
     this.replies.outcome(request, this.deleteAt(request, slot), 0);
   }
@@ -151,50 +179,21 @@ export class Session implements CommandHandler {
   }
 
   arithmetic(request: ArithmeticRequest): void {
-    const slot = this.find(request);
-    const result = slot < 0 ? this.startNumber(request) : this.addTo(request, slot);
+    const result = this.numbers.carryOut(request);
     if (typeof result === 'bigint') this.replies.number(request, result, this.context.store.lastCas);
     else this.replies.outcome(request, result, 0);
   }
 
-  private addTo(request: ArithmeticRequest, slot: number): bigint | Outcome {
-    const { store, counters } = this.context;
-    if (this.hasChanged(request, slot)) return 'exists';
-    const result = store.add(slot, request.delta, request.decrement);
-    if (result === 'no-memory') counters.storeNoMemory++;
-    else if (request.decrement) counters.decrHits++;
-    else counters.incrHits++;
-    return result;
-  }
-
-  /** Stores the initial value of a number that is not there, if the request has one. */
-  private startNumber(request: ArithmeticRequest): bigint | Outcome {
-    const { store, counters } = this.context;
-    const { bytes, keyStart, keyEnd, initial, exptime, decrement } = request;
-    if (initial === null) {
-      if (decrement) counters.decrMisses++;
-      else counters.incrMisses++;
-      return 'not-found';
-    }
-    const text = initial.toString();
-    const slot = store.reserve(bytes, keyStart, keyEnd, 0, exptime, text.length);
-    if (slot < 0) {
-      counters.storeNoMemory++;
-      return 'no-memory';
-    }
-    store.write(slot, 0, Buffer.from(text, 'latin1'), 0, text.length);
-    const outcome = store.commit(slot, 'add', 0n);
-    return outcome === 'stored' ? initial : outcome;
-  }
-
   touch(request: TouchRequest): void {
+    const { store, clock } = this.context;
     const slot = this.find(request);
     this.countTouches(1, slot < 0 ? 0 : 1);
     if (slot < 0) {
       this.replies.outcome(request, 'not-found', 0);
       return;
     }
-    this.context.store.touch(slot, request.exptime);
+    store.touch(slot, request.exptime);
+    store.noteUse(slot, clock.seconds());
     this.replies.touched(request, slot);
   }
 
@@ -207,22 +206,47 @@ export class Session implements CommandHandler {
   }
 
   stats(request: StatsRequest): void {
-    const isReset = request.topic === 'reset';
-    if (isReset) {
-      this.context.counters.reset();
-      this.context.store.totalItems = 0;
-    }
-    const stats = isReset ? null : this.context.stats.topic(request.topic);
-    if (stats) this.replies.stats(request, stats);
-    else this.replies.outcome(request, isReset ? 'reset' : 'no-topic', 0);
+    const { topic } = request;
+    if (topic === 'reset') this.resetStats(request);
+    else if (topic.startsWith('detail')) this.detail(request, topic);
+    else if (topic === 'cachedump') this.refuse(request, 'stats-cachedump');
+    else this.tellStats(request, this.context.stats.topic(topic));
   }
 
-  dump(): void {
-    this.activeDump = new Dump(this.context.store, this.output, () => {
+  private resetStats(request: StatsRequest): void {
+    this.context.counters.reset();
+    this.context.store.totalItems = 0;
+    this.replies.outcome(request, 'reset', 0);
+  }
+
+  private tellStats(request: StatsRequest, stats: Iterable<Stat> | null): void {
+    if (stats) this.replies.stats(request, stats);
+    else this.replies.outcome(request, 'no-topic', 0);
+  }
+
+  private detail(request: StatsRequest, topic: string): void {
+    const { prefixes } = this.context.counters;
+    if (topic === 'detail dump') {
+      this.replies.detail(request, prefixes.lines());
+    } else if (topic === 'detail on' || topic === 'detail off') {
+      prefixes.enabled = topic === 'detail on';
+      this.replies.outcome(request, 'ok', 0);
+    } else {
+      this.refuse(request, 'stats-detail');
+    }
+  }
+
+  dump({ classes }: DumpRequest): void {
+    this.activeDump = new Dump(this.context.store, this.output, classes, () => {
       this.activeDump = null;
       this.onReady();
     });
     this.activeDump.goOn();
+  }
+
+  sweep(request: Request): void {
+    this.context.sweeper.hurry();
+    this.replies.outcome(request, 'ok', 0);
   }
 
   version(request: Request): void {

@@ -2,7 +2,7 @@ import type { Region } from '../src/native.js';
 import { Arena } from './arena.js';
 import type { Clock } from './clock.js';
 import { absoluteExptime } from './exptime.js';
-import { ITEM, ITEM_HEADER_BYTES, ITEM_MAGIC, textBytesOf, valueOffsetOf, writeText } from './item.js';
+import { ITEM, ITEM_HEADER_BYTES, ITEM_MAGIC, STATE, textBytesOf, valueOffsetOf, writeText } from './item.js';
 import { NearExpiry } from './near-expiry.js';
 import type { StoreMode } from './protocol/commands.js';
 import type { Slots } from './slots.js';
@@ -76,18 +76,32 @@ export class Store {
       if (this.isDead(slot, now)) {
         this.remove(slot);
         out[i] = -1;
-      } else if (this.arena.u32(slot + ITEM.accessed) !== now) {
-        this.arena.setU32(slot + ITEM.accessed, now);
+      } else {
+        this.noteUse(slot, now);
       }
     }
   }
 
-  /** The slot of the key `bytes[start, end)`, or -1. */
+  /** Takes down that the item is read now, in seconds since 1970. */
+  noteUse(slot: number, now: number): void {
+    const { arena } = this;
+    if (arena.u32(slot + ITEM.accessed) !== now) arena.setU32(slot + ITEM.accessed, now);
+    if (!arena.hasState(slot, STATE.fetched)) this.mark(slot, STATE.fetched, 0);
+  }
+
+  /** Sets and clears bits of the item's STATE. */
+  mark(slot: number, set: number, clear: number): void {
+    const state = this.arena.u32(slot + ITEM.state);
+    this.arena.setU32(slot + ITEM.state, (state & ~clear) | set);
+  }
+
+  /** The slot of the key `bytes[start, end)`, or -1; does not count as use. */
   findOne(bytes: Uint8Array, start: number, end: number): number {
     this.oneRange[0] = start;
     this.oneRange[1] = end;
-    this.find(bytes, this.oneRange, 1, this.oneSlot);
-    return this.oneSlot[0]!;
+    this.options.region.find(bytes, this.oneRange, 1, this.oneSlot);
+    const slot = this.oneSlot[0]!;
+    return slot >= 0 && this.removeIfDead(slot) ? -1 : slot;
   }
 
   private isDead(slot: number, now: number): boolean {
@@ -146,13 +160,15 @@ export class Store {
 
   /**
    * Links the item in a reserved slot, if `mode` and `cas` (0n: any) allow it beside what the key holds now; else the
-   * slot is given back.
+   * slot is given back. With `mayBeStale` a cas unique lower than the item's is taken too, and the new item is stale.
    */
-  commit(slot: number, mode: StoreMode, cas: bigint): StoreOutcome {
+  commit(slot: number, mode: StoreMode, cas: bigint, mayBeStale = false): StoreOutcome {
     if (mode === 'set') return this.link(slot) ? 'stored' : 'no-memory';
     const key = this.arena.key(slot);
     const old = this.findOne(key, 0, key.length);
-    const refusal = this.refusal(old, mode, cas);
+    const isStale = mayBeStale && mode === 'cas' && old >= 0 && cas > 0n && cas < BigInt(this.arena.cas(old));
+    const refusal = isStale ? null : this.refusal(old, mode, cas);
+    if (isStale) this.takeOver(slot, old);
     if (refusal) {
       this.abandon(slot);
       return refusal;
@@ -163,6 +179,13 @@ export class Store {
     this.abandon(slot);
     if (joined < 0) return 'no-memory';
     return this.link(joined) ? 'stored' : 'no-memory';
+  }
+
+  /** Makes the new item a stale one that lives as long as the old one does. */
+  private takeOver(slot: number, old: number): void {
+    const { arena } = this;
+    arena.setU32(slot + ITEM.exptime, arena.exptime(old));
+    this.mark(slot, STATE.stale | (arena.u32(old + ITEM.state) & STATE.tokenSent), 0);
   }
 
   private refusal(old: number, mode: StoreMode, cas: bigint): StoreOutcome | null {
@@ -179,6 +202,7 @@ export class Store {
     const joined = this.reserve(arena.key(old), 0, arena.keyBytes(old), arena.flags(old), 0, valueBytes);
     if (joined < 0) return NO_MEMORY;
     arena.setU32(joined + ITEM.exptime, arena.exptime(old));
+    this.mark(joined, arena.u32(old + ITEM.state) & STATE.binaryKey, 0);
     const [first, second] = mode === 'append' ? [old, slot] : [slot, old];
     this.copyValue(joined, 0, first);
     this.copyValue(joined, arena.valueBytes(first), second);
@@ -195,8 +219,7 @@ export class Store {
   private link(slot: number): boolean {
     const { arena } = this;
     const cas = this.lastCas + 1;
-    arena.setU32(slot + ITEM.casLow, cas >>> 0);
-    arena.setU32(slot + ITEM.casHigh, Math.floor(cas / 2 ** 32));
+    this.setCas(slot, cas);
     arena.setU32(slot + ITEM.magic, ITEM_MAGIC);
     const old = this.options.region.link(slot);
     if (old === -2) {
@@ -210,6 +233,18 @@ export class Store {
     if (arena.exptime(slot) !== 0) this.expiringItems++;
     if (old >= 0) this.retire(old);
     return true;
+  }
+
+  private setCas(slot: number, cas: number): void {
+    this.arena.setU32(slot + ITEM.casLow, cas >>> 0);
+    this.arena.setU32(slot + ITEM.casHigh, Math.floor(cas / 2 ** 32));
+  }
+
+  /** Marks the item stale, for the first client that reads it to recache, and gives it another cas unique. */
+  invalidate(slot: number): void {
+    this.mark(slot, STATE.stale, STATE.tokenSent);
+    this.lastCas++;
+    this.setCas(slot, this.lastCas);
   }
 
   /** Takes the item out of the table and frees its slot; does nothing when that has happened already. */
@@ -253,6 +288,7 @@ export class Store {
     const changed = this.reserve(key, 0, key.length, arena.flags(slot), 0, valueBytes);
     if (changed < 0) return 'no-memory';
     arena.setU32(changed + ITEM.exptime, arena.exptime(slot));
+    this.mark(changed, arena.u32(slot + ITEM.state), 0);
     const start = arena.valueStart(changed);
     const value = arena.range(start, start + valueBytes);
     value.fill(SPACE, digits.length);

@@ -102,6 +102,15 @@ export class BinaryReplies implements Replies {
     this.head(request, SUCCESS, 0, 0, 0, 0);
   }
 
+  detail(request: Request, lines: readonly string[]): void {
+    const end = 'END\r\n';
+    const name = 'detailed';
+    const bytes = lines.reduce((sum, line) => sum + line.length, end.length);
+    this.head(request, SUCCESS, 0, name.length, bytes, 0);
+    for (const text of [name, ...lines, end]) this.output.text(text);
+    this.head(request, SUCCESS, 0, 0, 0, 0);
+  }
+
   login(request: Request, answer: LoginAnswer): void {
     this.say(request, LOGIN_ANSWERS[answer]);
   }
@@ -109,6 +118,7 @@ export class BinaryReplies implements Replies {
   refused(request: Request, refusal: Refusal): void {
     if (refusal === 'magic') return;
     if (refusal === 'locked') this.say(request, AUTH_ERROR);
+    else if (refusal === 'stats-detail') this.say(request, NOT_FOUND);
     else this.say(request, refusal === 'unknown' || refusal === 'length' ? UNKNOWN_COMMAND : INVALID);
   }
 

@@ -1,3 +1,5 @@
+import type { MetaFlags, MetaHandler, MetaRefusal } from './meta-requests.js';
+
 /**
  * What a protocol parser tells its handler: typed commands, without I/O. Parsers reuse their request objects and point
  * into the bytes they were fed, so a handler may look at a request and its key only until it returns.
@@ -45,6 +47,8 @@ export interface StoreRequest extends KeyRequest {
   /** Seconds as the client gave them: relative up to 30 days, else since 1970; negative = expired already. */
   exptime: number;
   valueBytes: number;
+  /** The flags, when it is a meta command's. */
+  meta?: MetaFlags;
 }
 
 export interface ArithmeticRequest extends KeyRequest {
@@ -66,8 +70,13 @@ export interface FlushRequest extends Request {
 }
 
 export interface StatsRequest extends Request {
-  /** What follows the command's name: ``, `reset`, `volley`… */
+  /** The words behind the command's name, a blank between two: ``, `reset`, `detail on`, `volley`… */
   topic: string;
+}
+
+export interface DumpRequest extends Request {
+  /** The size classes to tell of, counted from 1; null = all. */
+  classes: ReadonlySet<number> | null;
 }
 
 export interface VerbosityRequest extends Request {
@@ -91,12 +100,13 @@ export interface SaslRequest extends Request {
 
 /** Why a parser refuses a command. The parser has skipped what belongs to the command and goes on behind it. */
 export type Refusal =
+  | MetaRefusal
+  | OperatorRefusal
   | 'unknown' // no such command, or a wrong number of words
   | 'format' // a key or number is not acceptable
   | 'exptime' // a touch's exptime is no number
   | 'delta' // an incr's delta is no number
   | 'delete-usage' // a delete with words that mean nothing
-  | 'dump-class' // metadump of something other than all
   | 'arguments' // binary: lengths that do not fit the opcode; the connection ends
   | 'length' // binary: key and extras are longer than the body; the connection ends
   | 'line' // a line beyond the limit; the connection ends
@@ -104,13 +114,29 @@ export type Refusal =
   | 'termination' // text: a value that authenticates and does not end with CR LF
   | 'token' // text: a value that authenticates and is not user and password
   | 'locked' // what is for authenticated clients alone; the connection ends
+  | 'http' // text: an HTTP request; the connection ends without a word
   | 'magic'; // binary: not a request; the connection ends without a word
+
+/** Why a command that operates the server, and touches no item, is refused. */
+export type OperatorRefusal =
+  | 'dump-class' // of something other than `all`, `hash` or size classes
+  | 'watch' // there is no log to watch
+  | 'shutdown' // a node is stopped by its operator
+  | 'memory-small' // cache_memlimit below memcached's limit
+  | 'memory-units' // …in bytes, it seems
+  | 'memory-fixed' // the region cannot be resized
+  | 'slabs-fixed' // pages of the arena move by themselves
+  | 'lru-fixed' // no tuning of what there is not
+  | 'crawler-fixed' // the sweeper cannot be stopped or slowed
+  | 'stats-detail' // how to use it
+  | 'stats-cachedump'; // use metadump
 
 export interface CommandHandler {
   /** While true the parser stops before the next command, and feed() returns early. */
   readonly paused: boolean;
   /** While true, what is not part of an authentication has to be refused (but for binary `version`). */
   readonly locked: boolean;
+  readonly meta: MetaHandler;
   get(request: GetRequest): void;
   storeBegin(request: StoreRequest): void;
   /** The next bytes of the value: `bytes[start, end)`. */
@@ -122,7 +148,9 @@ export interface CommandHandler {
   touch(request: TouchRequest): void;
   flush(request: FlushRequest): void;
   stats(request: StatsRequest): void;
-  dump(request: Request): void;
+  dump(request: DumpRequest): void;
+  /** Looks for dead items now. */
+  sweep(request: Request): void;
   version(request: Request): void;
   verbosity(request: VerbosityRequest): void;
   noop(request: Request): void;
@@ -145,8 +173,10 @@ export interface Parser {
 }
 
 export const KEY_BYTES_MAX = 250;
+/** Longest value that can be announced; memcached's limit. Whether it can be stored is the handler's business. */
+export const VALUE_BYTES_MAX = 2 ** 31 - 3;
 
-/** Whether `bytes[start, end)` may be a key: 1…250 bytes, no space, no control character. */
+/** Whether `bytes[start, end)` may be a key of the text protocol: 1…250 bytes, no space, no control character. */
 export function isKey(bytes: Uint8Array, start: number, end: number): boolean {
   if (end <= start || end - start > KEY_BYTES_MAX) return false;
   for (let i = start; i < end; i++) {

@@ -10,16 +10,17 @@ import {
   type StoreMode,
   type StoreRequest,
   type TouchRequest,
+  VALUE_BYTES_MAX,
   type VerbosityRequest,
 } from './commands.js';
+import { MetaCommands } from './meta-commands.js';
+import { OperatorCommands } from './operator-commands.js';
 import { matches, Words } from './text-words.js';
 
-/** Longest value that can be announced; memcached's limit. Whether it can be stored is the handler's business. */
-const VALUE_BYTES_MAX = 2 ** 31 - 3;
 const NOTHING = new Uint8Array(0);
 
-/** What follows a line: the next line, a value, or nothing more. */
-export type Sequel = 'line' | 'value' | 'end';
+/** What follows a line: the next line, the value of `storing`, one to be thrown away, or nothing more. */
+export type Sequel = 'line' | 'value' | 'swallow' | 'end';
 
 /** What `get` and its like are told apart by. */
 export interface RetrievalKind {
@@ -31,7 +32,13 @@ export interface RetrievalKind {
 export class TextCommands {
   readonly plain: Request = { opcode: 0, opaque: 0, quiet: false };
   private readonly key: KeyRequest = { ...this.plain, bytes: NOTHING, keyStart: 0, keyEnd: 0, cas: 0n };
-  readonly storeRequest: StoreRequest = { ...this.key, mode: 'set', flags: 0, exptime: 0, valueBytes: 0 };
+  private readonly storeRequest: StoreRequest = {
+    ...this.key,
+    mode: 'set',
+    flags: 0,
+    exptime: 0,
+    valueBytes: 0,
+  };
   private readonly arithmeticRequest: ArithmeticRequest = {
     ...this.key,
     decrement: false,
@@ -44,14 +51,28 @@ export class TextCommands {
   private readonly statsRequest: StatsRequest = { ...this.plain, topic: '' };
   private readonly verbosityRequest: VerbosityRequest = { ...this.plain, level: 0 };
   private readonly words = new Words();
+  /** The store whose value is coming. */
+  storing: StoreRequest = this.storeRequest;
+  readonly meta: MetaCommands;
+  readonly operator: OperatorCommands;
 
-  constructor(private readonly handler: CommandHandler) {}
+  constructor(private readonly handler: CommandHandler) {
+    this.meta = new MetaCommands(handler, this.words);
+    this.operator = new OperatorCommands(handler, this.words);
+  }
 
   /** Carries out the line `bytes[from, to)`, given without its end. */
   run(command: Command | undefined, bytes: Uint8Array, from: number, to: number): Sequel {
-    if (!command?.run) return this.refuse(this.plain, 'unknown');
     this.words.split(bytes, from, to);
-    return command.run(this);
+    return command?.run ? command.run(this) : this.unknown();
+  }
+
+  private unknown(): Sequel {
+    const last = this.words.count > 0 ? this.words.text(this.words.count - 1) : '';
+    // A browser that was led here must not get its body carried out as commands.
+    if (!last.startsWith('HTTP/')) return this.refuse(this.plain, 'unknown');
+    this.handler.refuse(this.plain, 'http');
+    return 'end';
   }
 
   /** Lets go of the bytes that the last requests pointed to. */
@@ -61,6 +82,7 @@ export class TextCommands {
     this.storeRequest.bytes = NOTHING;
     this.arithmeticRequest.bytes = NOTHING;
     this.touchRequest.bytes = NOTHING;
+    this.meta.release();
   }
 
   private refuse(request: Request, refusal: Refusal): Sequel {
@@ -105,8 +127,14 @@ export class TextCommands {
       request.valueBytes <= VALUE_BYTES_MAX &&
       cas !== null;
     if (!sound) return this.refuse(request, 'format');
+    this.storing = request;
     this.handler.storeBegin(request);
     return 'value';
+  }
+
+  metaStore(): Sequel {
+    this.storing = this.meta.storeRequest;
+    return this.meta.store();
   }
 
   delete(): Sequel {
@@ -162,15 +190,15 @@ export class TextCommands {
   }
 
   stats(): Sequel {
-    this.statsRequest.topic = this.words.count > 1 ? this.words.text(1) : '';
-    this.handler.stats(this.statsRequest);
+    const { words, statsRequest } = this;
+    const second = words.count > 1 ? words.text(1) : '';
+    statsRequest.topic = second === 'detail' && words.count > 2 ? `detail ${words.text(2)}` : second;
+    this.handler.stats(statsRequest);
     return 'line';
   }
 
-  crawler(): Sequel {
-    if (this.words.count !== 3 || !this.words.is(1, 'metadump')) return this.refuse(this.plain, 'unknown');
-    if (!this.words.is(2, 'all') && !this.words.is(2, 'hash')) return this.refuse(this.plain, 'dump-class');
-    this.handler.dump(this.plain);
+  operate(command: 'crawler' | 'lru' | 'slabs' | 'memoryLimit' | 'watch' | 'shutdown'): Sequel {
+    this.operator[command]();
     return 'line';
   }
 
@@ -198,6 +226,8 @@ function retrieval(name: string, withCas: boolean, touch: boolean): Command {
 
 const ALL: Command[] = [
   retrieval('get', false, false),
+  // An old name of get, which memcached still knows.
+  retrieval('bget', false, false),
   retrieval('gets', true, false),
   retrieval('gat', false, true),
   retrieval('gats', true, true),
@@ -214,7 +244,18 @@ const ALL: Command[] = [
   { name: 'flush_all', run: (commands) => commands.flush() },
   { name: 'verbosity', run: (commands) => commands.verbosity() },
   { name: 'stats', run: (commands) => commands.stats() },
-  { name: 'lru_crawler', run: (commands) => commands.crawler() },
+  { name: 'mg', run: (commands) => commands.meta.get() },
+  { name: 'ms', run: (commands) => commands.metaStore() },
+  { name: 'md', run: (commands) => commands.meta.delete() },
+  { name: 'ma', run: (commands) => commands.meta.arithmetic() },
+  { name: 'me', run: (commands) => commands.meta.debug() },
+  { name: 'mn', run: (commands) => commands.meta.noop() },
+  { name: 'lru_crawler', run: (commands) => commands.operate('crawler') },
+  { name: 'lru', run: (commands) => commands.operate('lru') },
+  { name: 'slabs', run: (commands) => commands.operate('slabs') },
+  { name: 'cache_memlimit', run: (commands) => commands.operate('memoryLimit') },
+  { name: 'watch', run: (commands) => commands.operate('watch') },
+  { name: 'shutdown', run: (commands) => commands.operate('shutdown') },
   { name: 'version', run: (commands) => commands.version() },
   { name: 'quit', run: (commands) => commands.quit() },
 ];

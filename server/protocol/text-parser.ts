@@ -22,7 +22,7 @@ const SPACE = 0x20;
 const NOTHING = new Uint8Array(0);
 
 /** What the next byte belongs to. */
-type State = 'line' | 'keys' | 'skip' | 'value' | 'tail' | 'ended';
+type State = 'line' | 'keys' | 'skip' | 'value' | 'tail' | 'swallow' | 'ended';
 
 /**
  * The classic memcached text protocol: frames lines, the long lines of retrievals, and values. What it hands on does not
@@ -80,6 +80,7 @@ export class TextParser implements Parser {
         if (at === end) return at;
         if (this.state === 'value') at = this.takeValue(bytes, at, end);
         else if (this.state === 'tail') at = this.takeTail(bytes, at);
+        else if (this.state === 'swallow') at = this.swallow(at, end);
         else if (this.state === 'skip') at = this.skipLine(bytes, at, end);
         else at = this.takeFed(bytes, at, end);
       }
@@ -106,9 +107,17 @@ export class TextParser implements Parser {
     this.remaining--;
     if (this.remaining === 0) {
       this.state = 'line';
-      this.handler.storeEnd(this.commands.storeRequest, this.intact);
+      this.handler.storeEnd(this.commands.storing, this.intact);
     }
     return at + 1;
+  }
+
+  /** Throws the value of a refused store away. */
+  private swallow(at: number, end: number): number {
+    const count = Math.min(this.remaining, end - at);
+    this.remaining -= count;
+    if (this.remaining === 0) this.state = 'line';
+    return at + count;
   }
 
   private skipLine(bytes: Uint8Array, at: number, end: number): number {
@@ -174,6 +183,7 @@ export class TextParser implements Parser {
       if (!command?.retrieval) {
         const sequel = this.commands.run(command, bytes, wordStart, textEnd);
         if (sequel === 'value') this.beginValue();
+        else if (sequel === 'swallow') this.beginSwallowing();
         else if (sequel === 'end') this.state = 'ended';
         return to - from;
       }
@@ -184,9 +194,14 @@ export class TextParser implements Parser {
   }
 
   private beginValue(): void {
-    this.remaining = this.commands.storeRequest.valueBytes;
+    this.remaining = this.commands.storing.valueBytes;
     if (this.remaining === 0) this.beginTail();
     else this.state = 'value';
+  }
+
+  private beginSwallowing(): void {
+    this.remaining = this.commands.storing.valueBytes + 2;
+    this.state = 'swallow';
   }
 
   private beginKeys(kind: RetrievalKind): void {

@@ -1,6 +1,7 @@
 import type { Arena } from '../arena.js';
 import type { Output } from '../output.js';
 import type { ArithmeticRequest, GetRequest, Refusal, Request, TouchRequest } from './commands.js';
+import { META_REFUSALS, MetaReplies, metaOf } from './meta-replies.js';
 import type { LoginAnswer, Outcome, Replies } from './replies.js';
 
 const OUTCOMES: Record<Outcome, string> = {
@@ -20,12 +21,24 @@ const OUTCOMES: Record<Outcome, string> = {
 
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format';
 const REFUSALS: Record<Refusal, string> = {
+  ...META_REFUSALS,
   unknown: 'ERROR\r\n',
   format: `${BAD_FORMAT}\r\n`,
   exptime: 'CLIENT_ERROR invalid exptime argument\r\n',
   delta: 'CLIENT_ERROR invalid numeric delta argument\r\n',
   'delete-usage': `${BAD_FORMAT}.  Usage: delete <key> [noreply]\r\n`,
   'dump-class': 'BADCLASS invalid class id\r\n',
+  watch: 'CLIENT_ERROR watch commands not allowed\r\n',
+  shutdown: 'ERROR: shutdown not enabled\r\n',
+  'memory-small': 'MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n',
+  'memory-units': 'MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n',
+  'memory-fixed': 'MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n',
+  'slabs-fixed': 'CLIENT_ERROR slab reassignment disabled\r\n',
+  'lru-fixed': 'CLIENT_ERROR lru tuning not available\r\n',
+  'crawler-fixed': 'CLIENT_ERROR lru crawler tuning not available\r\n',
+  'stats-detail': 'CLIENT_ERROR usage: stats detail on|off|dump\r\n',
+  'stats-cachedump': 'CLIENT_ERROR stats cachedump not allowed\r\n',
+  http: '',
   line: 'CLIENT_ERROR line too long\r\n',
   arguments: `${BAD_FORMAT}\r\n`,
   length: `${BAD_FORMAT}\r\n`,
@@ -46,10 +59,14 @@ const LOGIN_ANSWERS: Record<LoginAnswer, string> = {
 
 /** Answers of the text protocol, as memcached 1.6 words them. */
 export class TextReplies implements Replies {
+  private readonly meta: MetaReplies;
+
   constructor(
     private readonly output: Output,
     private readonly arena: Arena,
-  ) {}
+  ) {
+    this.meta = new MetaReplies(output, arena);
+  }
 
   hit(request: GetRequest, slot: number): void {
     const { arena, output } = this;
@@ -74,8 +91,10 @@ export class TextReplies implements Replies {
     if (!request.quiet) this.output.text('TOUCHED\r\n');
   }
 
-  outcome(request: Request, outcome: Outcome): void {
-    if (!request.quiet) this.output.text(OUTCOMES[outcome]);
+  outcome(request: Request, outcome: Outcome, cas: number): void {
+    const meta = metaOf(request);
+    const isTold = meta ? this.meta.outcome(meta, outcome, cas) : request.quiet;
+    if (!isTold) this.output.text(OUTCOMES[outcome]);
   }
 
   number(request: ArithmeticRequest, value: bigint): void {
@@ -88,6 +107,11 @@ export class TextReplies implements Replies {
 
   stats(_request: Request, stats: Iterable<readonly [string, string]>): void {
     for (const [name, value] of stats) this.output.text(`STAT ${name} ${value}\r\n`);
+    this.output.text('END\r\n');
+  }
+
+  detail(_request: Request, lines: readonly string[]): void {
+    for (const line of lines) this.output.text(line);
     this.output.text('END\r\n');
   }
 

@@ -2,13 +2,14 @@ const SPACE = 0x20;
 const MINUS = 0x2d;
 const PLUS = 0x2b;
 const ZERO = 0x30;
-const WORDS_MAX = 8;
+/** Words that are kept: more than a line of any command may have. */
+const WORDS_MAX = 24;
 const U64_MAX = 0xffffffffffffffffn;
 
 /** The space-separated words of one line; points into the line, copies nothing. */
 export class Words {
   bytes: Uint8Array = new Uint8Array(0);
-  /** How many words the line has; those beyond the eighth are counted, but not kept. */
+  /** How many words the line has; those beyond WORDS_MAX are counted, but not kept. */
   count = 0;
   private readonly bounds = new Uint32Array(2 * WORDS_MAX);
 
@@ -42,14 +43,18 @@ export class Words {
     return matches(this.bytes, this.start(index), this.end(index), text);
   }
 
-  /** The word as a whole number of at most 15 digits, with or without a sign; NaN when it is none. */
-  integer(index: number): number {
-    return parseInteger(this.bytes, this.start(index), this.end(index));
+  isOneOf(index: number, texts: readonly string[]): boolean {
+    return texts.some((text) => this.is(index, text));
   }
 
-  /** The word as an unsigned 64-bit number, or null when it is none. */
-  unsigned64(index: number): bigint | null {
-    const text = this.text(index);
+  /** The word from its byte `from` on as a whole number of at most 15 digits, with or without a sign; NaN when it is none. */
+  integer(index: number, from = 0): number {
+    return parseInteger(this.bytes, this.start(index) + from, this.end(index));
+  }
+
+  /** The word from its byte `from` on as an unsigned 64-bit number, or null when it is none. */
+  unsigned64(index: number, from = 0): bigint | null {
+    const text = this.text(index).slice(from);
     if (!/^\+?\d{1,20}$/.test(text)) return null;
     const value = BigInt(text.replace('+', ''));
     return value > U64_MAX ? null : value;
