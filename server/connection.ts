@@ -46,6 +46,8 @@ export class Connection {
 
   constructor(
     private readonly socket: Socket,
+    /** Who it is, for the log. */
+    readonly peer: string,
     private readonly context: ConnectionContext,
     private readonly onClosed: () => void,
   ) {
