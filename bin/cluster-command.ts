@@ -1,13 +1,17 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Cluster, WantedTransport } from '../client/index.js';
 import { chooseCredentials, chooseNodes } from '../src/config.js';
 import { withSignals } from './signals.js';
 import { parseMilliseconds } from './values.js';
 
+const FABRIC_HELP =
+  'fabric to read over: PROVIDER or PROVIDER/DEVICE, or auto (what the node offers), or off';
+
 /** Options of every command that talks to storage nodes. */
 export interface ClusterFlags {
   nodes?: string;
   timeout: number;
+  fabric?: string;
   json?: boolean;
 }
 
@@ -22,6 +26,17 @@ export function addClusterOptions(command: Command): Command {
       5000,
     )
     .option('--json', 'print one JSON document');
+}
+
+/** --transport and --fabric, of commands that read images. */
+export function addTransportOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--transport <how>', 'how to read chunks')
+        .choices(['auto', 'local', 'fabric', 'tcp'])
+        .default('auto'),
+    )
+    .option('--fabric <provider>', FABRIC_HELP, 'auto');
 }
 
 /**
@@ -40,6 +55,7 @@ export async function withCluster(
     const cluster = await Cluster.connect({
       nodes,
       transport,
+      fabric: flags.fabric ?? 'auto',
       credentials,
       timeoutMs: flags.timeout,
       signal,

@@ -1,6 +1,21 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isVolleyError, VolleyError } from '../src/errors.js';
-import { type LocalRegion, native, type RemoteRegion } from '../src/native.js';
+import {
+  fabricName,
+  isSoftware,
+  parseFabric,
+  providerFilter,
+  unsafeReason,
+  type WantedFabric,
+  wayName,
+} from '../src/fabric-choice.js';
+import {
+  type FabricOffer,
+  type FabricUse,
+  type LocalRegion,
+  native,
+  type RemoteRegion,
+} from '../src/native.js';
 import type { NodeTransport } from './cluster-node.js';
 import type { VolleyStats } from './volley-stats.js';
 
@@ -12,6 +27,8 @@ export interface TransportChoice {
   /** In words. */
   reason: string;
   region: LocalRegion | RemoteRegion | null;
+  /** This host's side of the fabric, when the transport is one. */
+  fabric: FabricUse | null;
 }
 
 /** What the choice is made from. */
@@ -20,32 +37,34 @@ export interface TransportQuestion {
   /** The node's IP address. */
   address: string;
   wanted: WantedTransport;
+  /** `auto` (the fabric that the node offers), `off`, or PROVIDER or PROVIDER/DEVICE. */
+  fabric: string;
   volley: VolleyStats | null;
   timeoutMs: number;
 }
 
 /**
  * How to read chunks from a node: `local`, else `fabric`, else `tcp`, or what was asked for.
- * @throws VolleyError ERR_VOLLEY_TRANSPORT that tells why, when what is wanted is not possible
+ * @throws VolleyError ERR_VOLLEY_TRANSPORT that tells why, when what is wanted is not possible; ERR_VOLLEY_USAGE
  */
 export async function chooseTransport(question: TransportQuestion): Promise<TransportChoice> {
   const { node, wanted, volley, timeoutMs } = question;
-  if (wanted === 'tcp') return { transport: 'tcp', reason: 'tcp was asked for', region: null };
+  const overTcp = (reason: string) => ({ transport: 'tcp', reason, region: null, fabric: null }) as const;
+  if (wanted === 'tcp') return overTcp('tcp was asked for');
   const local = wanted === 'fabric' ? 'fabric was asked for' : await openLocal(volley, timeoutMs);
   if (typeof local !== 'string') {
-    return { transport: 'local', reason: "same host, the node's memory is mapped", region: local };
+    const reason = "same host, the node's memory is mapped";
+    return { transport: 'local', reason, region: local, fabric: null };
   }
   if (wanted === 'local') throw notPossible(node, wanted, local, 'start a Volley node on this host');
   const fabric = await openFabric(question);
   if (typeof fabric !== 'string') {
-    return {
-      transport: 'fabric',
-      reason: `one-sided reads over ${volley!.fabric!.provider}`,
-      region: fabric,
-    };
+    const { way } = fabric;
+    const reason = `one-sided reads over ${wayName(way)}, which the node offers; not local: ${local}`;
+    return { transport: 'fabric', reason, region: fabric, fabric: way };
   }
   if (wanted === 'fabric') throw notPossible(node, wanted, fabric, 'start the node with --fabric');
-  return { transport: 'tcp', reason: `${local}; ${fabric}`, region: null };
+  return overTcp(`${local}; ${fabric}`);
 }
 
 function notPossible(node: string, wanted: NodeTransport, why: string, help: string): VolleyError {
@@ -54,11 +73,17 @@ function notPossible(node: string, wanted: NodeTransport, why: string, help: str
 }
 
 /** The node's region over a fabric, or why that is not possible. */
-async function openFabric({ address, volley, timeoutMs }: TransportQuestion): Promise<RemoteRegion | string> {
+async function openFabric(question: TransportQuestion): Promise<RemoteRegion | string> {
+  const { address, volley, timeoutMs } = question;
+  const wanted = parseFabric(question.fabric);
   if (!volley) return 'it offers no fabric';
-  if (!volley.fabric) return 'the node offers no fabric';
+  if (!volley.fabric) return `the node offers no fabric${volley.fabricReason && `: ${volley.fabricReason}`}`;
+  const fault = faultOf(volley.fabric, wanted, question.wanted === 'fabric');
+  if (fault !== null) return fault;
+  const localDevice = (typeof wanted === 'object' && wanted.device) || undefined;
   try {
-    const region = await native().openRemoteRegion({ ...volley.fabric, host: address, timeoutMs });
+    const options = { ...volley.fabric, host: address, timeoutMs, ...(localDevice && { localDevice }) };
+    const region = await native().openRemoteRegion(options);
     if (region.info.epoch === volley.epoch) return region;
     region.close();
     return "the region offered over the fabric is not the node's current one";
@@ -66,6 +91,27 @@ async function openFabric({ address, volley, timeoutMs }: TransportQuestion): Pr
     if (!isVolleyError(error)) throw error;
     return error.message;
   }
+}
+
+/**
+ * Why a node's offer is not to be taken, or null. A client has to take the provider that the node has: others speak other
+ * protocols.
+ * @param isInsistedOn whether a fabric has to be it, whichever
+ */
+function faultOf({ provider }: FabricOffer, wanted: WantedFabric, isInsistedOn: boolean): string | null {
+  if (wanted === 'off') return 'fabrics are switched off';
+  if (wanted !== 'auto' && wanted.provider !== provider) {
+    return `the node offers the fabric ${provider}, and ${fabricName(wanted)} was asked for`;
+  }
+  const filter = providerFilter();
+  if (!filter.allows(provider)) {
+    return `the node offers the fabric ${provider}, which FI_PROVIDER=${filter.text} excludes`;
+  }
+  const isAskedFor = wanted !== 'auto' || isInsistedOn || filter.names(provider);
+  if (isSoftware(provider) && !isAskedFor) {
+    return `the node offers the fabric ${provider}, which is software only; --fabric '${provider}' takes it`;
+  }
+  return unsafeReason(provider);
 }
 
 /** The node's region, mapped, or why that is not possible. */

@@ -1,4 +1,4 @@
-import type { LocalRegion, RemoteRegion } from '../src/native.js';
+import type { FabricUse, LocalRegion, RemoteRegion } from '../src/native.js';
 import type { ControlChannel } from './control.js';
 import type { NodeAddress } from './text-connection.js';
 import type { VolleyStats } from './volley-stats.js';
@@ -15,6 +15,8 @@ export interface ClusterNode extends NodeAddress {
   transport: NodeTransport;
   /** Why that transport, in words. */
   transportReason: string;
+  /** This host's side of the fabric that it is read over, or null. */
+  fabric: FabricUse | null;
   /** The node's region, mapped when the transport is `local`, connected to when it is `fabric`. */
   region: LocalRegion | RemoteRegion | null;
   control: ControlChannel;

@@ -1,5 +1,6 @@
 import { type Credentials, checkCredentials } from '../src/credentials.js';
 import { VolleyError } from '../src/errors.js';
+import { parseFabric } from '../src/fabric-choice.js';
 import { quote } from '../src/keys.js';
 import { chunkLength, type Manifest, RECORD_BYTES } from '../src/manifest.js';
 import { native } from '../src/native.js';
@@ -27,6 +28,8 @@ export interface ConnectOptions {
   nodes: readonly string[];
   /** Default `auto`. */
   transport?: WantedTransport;
+  /** The fabric to read over: `auto` (what the node offers), `off`, or PROVIDER or PROVIDER/DEVICE. Default `auto`. */
+  fabric?: string;
   /** Milliseconds that a node may let pass without an answer. Default 5000. */
   timeoutMs?: number;
   /** Who to be to nodes that ask; it is told to every node of the list, in the clear. Default nobody. */
@@ -65,10 +68,13 @@ export class Cluster {
    * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _AUTH, _PROTOCOL or _TRANSPORT that names the node; ERR_VOLLEY_USAGE
    */
   static async connect(options: ConnectOptions): Promise<Cluster> {
-    const { transport = 'auto', timeoutMs = TIMEOUT_MS_DEFAULT, credentials = null, signal } = options;
+    const { transport = 'auto', fabric = 'auto', timeoutMs = TIMEOUT_MS_DEFAULT } = options;
+    const { credentials = null, signal } = options;
+    parseFabric(fabric);
     if (credentials) checkCredentials(credentials);
     const names = parseNodeList(options.nodes);
-    const attempts = names.map((name) => connectNode(name, transport, credentials, timeoutMs, signal));
+    const wishes = { transport, fabric, credentials, timeoutMs, ...(signal && { signal }) };
+    const attempts = names.map((name) => connectNode(name, wishes));
     const settled = await Promise.allSettled(attempts);
     const failed = settled.find(({ status }) => status === 'rejected');
     const connected = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));

@@ -42,21 +42,27 @@ export async function probeNode(
   }
 }
 
+/** How to connect to a node; the fields of ConnectOptions. */
+export interface NodeWishes {
+  transport: WantedTransport;
+  fabric: string;
+  credentials: Credentials | null;
+  timeoutMs: number;
+  signal?: AbortSignal;
+}
+
 /** Connects to one node and chooses its transport. @throws VolleyError that names the node */
 export async function connectNode(
   node: NodeName,
-  wanted: WantedTransport,
-  credentials: Credentials | null,
-  timeoutMs: number,
-  signal?: AbortSignal,
+  { transport: wanted, fabric: wantedFabric, credentials, timeoutMs, signal }: NodeWishes,
 ): Promise<{ node: ClusterNode; connectMs: number; tablesMs: number }> {
   const startMs = performance.now();
   const { address, control, version, volley } = await probeNode(node, credentials, timeoutMs, signal);
   const connectedMs = performance.now();
   try {
     const { name, port } = node;
-    const question = { node: name, address, wanted, volley, timeoutMs };
-    const { transport, reason, region } = await chooseTransport(question);
+    const question = { node: name, address, wanted, fabric: wantedFabric, volley, timeoutMs };
+    const { transport, reason, region, fabric } = await chooseTransport(question);
     // Only nodes that ask are told: one that does not would take the password for an item.
     const told = volley?.authentication === 'password' ? credentials : null;
     return {
@@ -70,6 +76,7 @@ export async function connectNode(
         transport,
         transportReason: reason,
         region,
+        fabric,
         control,
       },
       connectMs: connectedMs - startMs,

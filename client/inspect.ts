@@ -1,5 +1,6 @@
 import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyErrorCode } from '../src/errors.js';
+import type { FabricUse } from '../src/native.js';
 import { type NodeName, parseNodeList } from '../src/node-name.js';
 import { chooseTransport } from './choose-transport.js';
 import type { NodeTransport } from './cluster-node.js';
@@ -25,6 +26,8 @@ export interface LiveNode {
   /** How this host would read chunks from it, and why so. */
   transport: NodeTransport;
   transportReason: string;
+  /** This host's side of the fabric, when the transport is one. */
+  fabric: FabricUse | null;
   /** 16 hex digits, another at each start; null for a stock memcached. */
   epoch: string | null;
   error: null;
@@ -61,10 +64,11 @@ async function inspect(
 ): Promise<LiveNode> {
   const { address, control, version, stats, volley } = await probeNode(node, credentials, timeoutMs, signal);
   control.close();
-  const { transport, reason, region } = await chooseTransport({
+  const { transport, reason, region, fabric } = await chooseTransport({
     node: node.name,
     address,
     wanted: 'auto',
+    fabric: 'auto',
     volley,
     timeoutMs,
   });
@@ -84,6 +88,7 @@ async function inspect(
     connections: number('curr_connections'),
     transport,
     transportReason: reason,
+    fabric,
     epoch: volley ? (volley.all.epoch ?? null) : null,
     error: null,
   };

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "objects/addon_data.h"
+#include "objects/fabric_object.h"
 #include "objects/guest_memory_object.h"
 #include "objects/local_region_object.h"
 #include "objects/reader_object.h"
@@ -20,6 +21,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("Region", RegionObject::Define(env));
   exports.Set("openLocalRegion", Napi::Function::New<&LocalRegionObject::OpenLocalRegion>(env, "openLocalRegion"));
   exports.Set("openRemoteRegion", Napi::Function::New<&RemoteRegionObject::OpenRemoteRegion>(env, "openRemoteRegion"));
+  exports.Set("surveyFabrics", Napi::Function::New<&SurveyFabrics>(env, "surveyFabrics"));
   exports.Set("GuestMemory", data->guestMemory.Value());
   exports.Set("Reader", ReaderObject::Define(env));
   return exports;

@@ -1,40 +1,122 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { isVolleyError } from '../src/errors.js';
-import type { FabricOffer, Region } from '../src/native.js';
+import { isVolleyError, VolleyError } from '../src/errors.js';
+import {
+  fabricName,
+  type JudgedWay,
+  judgeFabrics,
+  parseFabric,
+  providerFilter,
+  unsafeReason,
+  type WantedFabric,
+  wayName,
+} from '../src/fabric-choice.js';
+import { fabricDevices } from '../src/fabric-devices.js';
+import { type FabricOffer, native, type Region } from '../src/native.js';
 
-const DEVICES = '/sys/class/infiniband';
-/** libfabric's name of the provider for InfiniBand, RoCE and iWARP. */
-const VERBS = 'verbs';
-
-/** A region's offer to be read over a fabric, or why there is none. */
+/** A region's offer to be read over a fabric, and why it is that one or none. */
 export interface FabricOutcome {
   offer: FabricOffer | null;
   reason: string;
 }
 
+/** Where and for whom a region is offered. */
+export interface FabricPlace {
+  /** IP address that the node listens on. */
+  address: string;
+  connectionsMax: number;
+  /** Milliseconds that a connection keeps its place when all are taken. */
+  placeHeldMs: number;
+}
+
 /**
  * Offers a region over a fabric.
- * @param wanted `auto` (verbs where there is an RDMA device), `off`, or libfabric's name of a provider
- * @throws VolleyError ERR_VOLLEY_FABRIC, _MEMORY or _SETUP when a provider was asked for by name and cannot be had
+ * @param text `auto` (the first device that there is at the address), `off`, or PROVIDER or PROVIDER/DEVICE
+ * @throws VolleyError ERR_VOLLEY_USAGE; ERR_VOLLEY_FABRIC, _MEMORY or _SETUP when a provider was asked for by name and
+ * cannot be had
  */
-export function offerFabric(
-  region: Region,
-  wanted: string,
-  address: string,
-  connectionsMax: number,
-): FabricOutcome {
+export async function offerFabric(region: Region, text: string, place: FabricPlace): Promise<FabricOutcome> {
+  const wanted = parseFabric(text);
   if (wanted === 'off') return { offer: null, reason: 'switched off' };
-  if (wanted === 'auto' && !hasDevice()) return { offer: null, reason: 'this host has no RDMA device' };
-  const host = address === '0.0.0.0' || address === '::' ? '' : address;
-  const provider = wanted === 'auto' ? VERBS : wanted;
   try {
-    return { offer: region.offer({ provider, host, port: 0, connectionsMax }), reason: '' };
+    return await offerWanted(region, wanted, place);
   } catch (error) {
     if (wanted !== 'auto' || !isVolleyError(error)) throw error;
     return { offer: null, reason: error.message };
   }
 }
 
-function hasDevice(): boolean {
-  return existsSync(DEVICES) && readdirSync(DEVICES).length > 0;
+async function offerWanted(
+  region: Region,
+  wanted: Exclude<WantedFabric, 'off'>,
+  { address, connectionsMax, placeHeldMs }: FabricPlace,
+): Promise<FabricOutcome> {
+  const filter = providerFilter();
+  const isAskedFor = wanted !== 'auto' || (filter.text !== null && !filter.text.startsWith('^'));
+  if (!isAskedFor && fabricDevices().length === 0)
+    return { offer: null, reason: 'this host has no fabric device' };
+  if (wanted !== 'auto') refuseImpossible(wanted, filter);
+  const host = address === '0.0.0.0' || address === '::' ? '' : address;
+  const provider = wanted === 'auto' ? undefined : wanted.provider;
+  const survey = await native().surveyFabrics({ host, listening: true, ...(provider && { provider }) });
+  const judged = judgeFabrics(wanted, survey, filter);
+  const failures: Error[] = [];
+  for (const way of judged) {
+    if (way.rank === null) continue;
+    const { provider, device, endpoint } = way;
+    if (endpoint === 'dgram') continue;
+    try {
+      const limits = { connectionsMax, placeHeldMs };
+      const offer = region.offer({ provider, device, endpoint, host, port: 0, ...limits });
+      return { offer, reason: reasonFor(way, judged, failures) };
+    } catch (error) {
+      if (!isVolleyError(error)) throw error;
+      failures.push(error);
+    }
+  }
+  throw failures[0] ?? nothingUsable(wanted, judged, address);
+}
+
+/** @throws VolleyError ERR_VOLLEY_FABRIC when no device could make it right */
+function refuseImpossible(
+  wanted: { provider: string; device: string | null },
+  filter: ReturnType<typeof providerFilter>,
+): void {
+  const unsafe = unsafeReason(wanted.provider);
+  if (unsafe) throw fabricError(wanted, unsafe);
+  if (filter.allows(wanted.provider)) return;
+  throw fabricError(wanted, `FI_PROVIDER=${filter.text} excludes it; unset FI_PROVIDER`);
+}
+
+/** What is told of a choice: why it was made, and why the others were not, each reason once. */
+function reasonFor(taken: JudgedWay, judged: readonly JudgedWay[], failures: readonly Error[]): string {
+  const others = new Map<string, Set<string>>();
+  for (const way of judged) {
+    if (way.rank !== null) continue;
+    const names = others.get(way.reason) ?? new Set();
+    others.set(way.reason, names.add(way.provider));
+  }
+  const not = [...others].map(([reason, names]) => `not ${[...names].join(', ')}: ${reason}`);
+  return [taken.reason, ...failures.map(({ message }) => message), ...not].join('; ');
+}
+
+function nothingUsable(
+  wanted: Exclude<WantedFabric, 'off'>,
+  judged: readonly JudgedWay[],
+  address: string,
+): VolleyError {
+  const help = 'volley doctor tells which fabrics there are';
+  if (wanted === 'auto') {
+    const text = `libfabric offers no device that can read remote memory at ${address}; ${help}`;
+    return new VolleyError('ERR_VOLLEY_FABRIC', text);
+  }
+  const same = judged.filter(({ provider }) => provider === wanted.provider);
+  const isThere = same.find(({ device }) => device === (wanted.device ?? device));
+  if (isThere && isThere.rank === null) return fabricError(wanted, `it ${isThere.reason}; ${help}`);
+  const devices = same.map(wayName).join(', ');
+  const found = devices ? `it has ${devices}` : `libfabric has no such provider at ${address}`;
+  return fabricError(wanted, `${found}; ${help}`);
+}
+
+function fabricError(wanted: { provider: string; device: string | null }, why: string): VolleyError {
+  const text = `the region cannot be offered over the fabric ${fabricName(wanted)}: ${why}`;
+  return new VolleyError('ERR_VOLLEY_FABRIC', text);
 }

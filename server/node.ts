@@ -3,7 +3,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { VolleyError } from '../src/errors.js';
-import { native, type Region, ROOT } from '../src/native.js';
+import { wayName } from '../src/fabric-choice.js';
+import { type FabricCounts, native, type Region, ROOT } from '../src/native.js';
 import { readAuthFile } from './auth/auth-file.js';
 import type { Credentials } from './auth/credentials.js';
 import { Throttle } from './auth/throttle.js';
@@ -123,9 +124,9 @@ export class StorageNode {
     return this.options.name || `${this.options.address}:${this.port}`;
   }
 
-  /** Clients that are connected over the fabric. */
-  get fabricConnections(): number {
-    return this.region.fabricConnections;
+  /** What became of those who wanted to connect over the fabric. */
+  get fabricCounts(): FabricCounts {
+    return this.region.fabricCounts;
   }
 
   /** The region's epoch, 16 hex digits. */
@@ -172,9 +173,11 @@ export class StorageNode {
   }
 
   private async share(): Promise<void> {
-    const { local, fabric, address, maxConnections } = this.options;
-    this.fabric = offerFabric(this.region, fabric, address, maxConnections);
-    if (this.fabric.reason !== '') this.log(`not read over a fabric: ${this.fabric.reason}`);
+    const { local, fabric, address, maxConnections, fabricHoldMs } = this.options;
+    const place = { address, connectionsMax: maxConnections, placeHeldMs: fabricHoldMs };
+    this.fabric = await offerFabric(this.region, fabric, place);
+    const { offer, reason } = this.fabric;
+    this.log(offer === null ? `not read over a fabric: ${reason}` : `read over ${wayName(offer)}: ${reason}`);
     if (local === 'off') return;
     const path = local === 'auto' ? defaultLocalPath(this.port) : local;
     await claimSocketPath(path);

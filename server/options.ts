@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { tmpdir, totalmem, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { VolleyError } from '../src/errors.js';
+import { parseFabric } from '../src/fabric-choice.js';
 import { formatBytes } from '../src/units.js';
 
 const MIB = 1024 * 1024;
@@ -30,10 +31,15 @@ export interface NodeOptions {
   /** Unix socket that hands out the region; `auto` takes volley-<port>.sock in the run-time folder. Default auto. */
   local: string | 'auto' | 'off';
   /**
-   * How the region can be read over a fabric: `auto` (verbs where there is an RDMA device), `off`, or libfabric's name
-   * of a provider. Default auto.
+   * How the region can be read over a fabric: `auto` (the first fabric device that the address is at), `off`, or PROVIDER
+   * or PROVIDER/DEVICE by libfabric's names. Default auto.
    */
   fabric: string;
+  /**
+   * Milliseconds that a fabric connection keeps its place when all are taken and another client wants one; then the oldest
+   * is closed. Default 300,000.
+   */
+  fabricHoldMs: number;
   /** Milliseconds that freed slots rest before they are reused. Default 1000. */
   quarantineMs: number;
   /** Milliseconds after which a connection that says nothing is closed; 0 = never. Default 0. */
@@ -69,6 +75,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     name: '',
     local: 'auto',
     fabric: 'auto',
+    fabricHoldMs: 300_000,
     quarantineMs: 1000,
     idleTimeoutMs: 0,
     stallTimeoutMs: 30_000,
@@ -89,6 +96,8 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
   bound('the item size limit (-I) in bytes', options.itemSizeMax, 1024, ITEM_SIZE_MAX);
   bound('the connection limit (-c)', options.maxConnections, 1, 1_000_000);
   bound('the quarantine in milliseconds', options.quarantineMs, 0, 3_600_000);
+  parseFabric(options.fabric);
+  bound('the hold of fabric connections in milliseconds', options.fabricHoldMs, 0, 2 ** 31 - 1);
   bound('the table size in items', options.tableItems, 1, 2 ** 32);
   if (/[^\x20-\x7e]/.test(options.name) || options.name.length > 255) {
     throw usage('the name of a node has at most 255 characters of printable ASCII');

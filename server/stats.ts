@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:process';
-import type { RegionInfo } from '../src/native.js';
+import type { FabricCounts, RegionInfo } from '../src/native.js';
 import type { Clock } from './clock.js';
 import type { Counters } from './counters.js';
 import type { FabricOutcome } from './fabric.js';
@@ -20,7 +20,7 @@ export interface StatsSource {
     readonly epoch: string;
     readonly notice: string | null;
     readonly fabric: FabricOutcome;
-    readonly fabricConnections: number;
+    readonly fabricCounts: FabricCounts;
   };
   version: string;
   counters: Counters;
@@ -115,7 +115,8 @@ export class Stats {
   private volley(): Stat[] {
     const { node, region, store, slots } = this.source;
     const entries = region.bucketCount * ENTRIES_PER_BUCKET;
-    const { offer } = node.fabric;
+    const { offer, reason } = node.fabric;
+    const counts = node.fabricCounts;
     return list({
       layout_version: region.layoutVersion,
       epoch: node.epoch,
@@ -140,11 +141,18 @@ export class Stats {
       transports: [node.localPath && 'local', offer && 'fabric', 'tcp'].filter(Boolean).join(','),
       local_path: node.localPath ?? '',
       fabric_provider: offer?.provider ?? '',
+      fabric_device: offer?.device ?? '',
+      fabric_endpoint: offer?.endpoint ?? '',
+      fabric_reason: printable(reason),
       fabric_port: offer?.port ?? 0,
       fabric_address: Buffer.from(offer?.address ?? []).toString('hex'),
       fabric_base: hex(offer?.base ?? 0n),
       fabric_key: hex(offer?.key ?? 0n),
-      fabric_connections: node.fabricConnections,
+      fabric_token: Buffer.from(offer?.token ?? []).toString('hex'),
+      fabric_connections: counts.connections,
+      fabric_refused_token: counts.refusedToken,
+      fabric_refused_full: counts.refusedFull,
+      fabric_reclaimed: counts.reclaimed,
     });
   }
 
@@ -218,6 +226,11 @@ function seconds(microseconds: number): string {
 /** What tells this boot of this host from all others; clients use the local transport only on the same one. */
 function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+}
+
+/** One line, for errors of the system stand in it. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]+/g, ' ');
 }
 
 /** 16 hex digits. */

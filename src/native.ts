@@ -48,16 +48,70 @@ export interface Region {
    * handled on a thread of its own; reads are not seen at all.
    * @throws ERR_VOLLEY_FABRIC, ERR_VOLLEY_MEMORY (locked memory), ERR_VOLLEY_SETUP (no libfabric)
    */
-  offer(options: { provider: string; host: string; port: number; connectionsMax: number }): FabricOffer;
+  offer(options: FabricOfferOptions): FabricOffer;
   stopOffering(): void;
-  readonly fabricConnections: number;
+  readonly fabricCounts: FabricCounts;
   close(): void;
+}
+
+/** A way that libfabric knows to reach others. */
+export interface FabricWay {
+  /** libfabric's name of the provider, such as `verbs` or `net`. */
+  provider: string;
+  /** libfabric's name of the device (domain), such as `mlx5_0`. */
+  device: string;
+  /** Connected endpoints, reliable datagrams, unreliable ones. */
+  endpoint: 'msg' | 'rdm' | 'dgram';
+  /** Whether it can read remote memory, at the address that was asked for. */
+  reads: boolean;
+}
+
+/** What libfabric has on this host. */
+export interface FabricSurvey {
+  /** libfabric's version, such as `1.17`. */
+  version: string;
+  /** Providers that are in it and that it may use (FI_PROVIDER). */
+  providers: string[];
+  ways: FabricWay[];
+}
+
+/** The way on this host's side that a region is read by. */
+export type FabricUse = Pick<FabricWay, 'provider' | 'device'> & { endpoint: 'msg' | 'rdm' };
+
+export interface FabricOfferOptions {
+  provider: string;
+  /** Default: the first that has the address. */
+  device?: string;
+  /** Default: `msg` where the provider has it. */
+  endpoint?: 'msg' | 'rdm';
+  /** IP address to listen on; empty is every address. */
+  host: string;
+  /** 0 takes a free one. */
+  port: number;
+  connectionsMax: number;
+  /** Milliseconds that a connection keeps its place when all are taken and another client wants one. */
+  placeHeldMs: number;
+}
+
+/** What became of those who wanted to connect over the fabric. */
+export interface FabricCounts {
+  /** Clients that are connected now. */
+  connections: number;
+  /** Refused because they did not show the token. */
+  refusedToken: number;
+  /** Refused because all places were taken. */
+  refusedFull: number;
+  /** Closed because another client wanted their place. */
+  reclaimed: number;
 }
 
 /** How a region is read over a fabric. */
 export interface FabricOffer {
   /** libfabric's name of the provider, such as `verbs` or `net`. */
   provider: string;
+  /** The node's device. */
+  device: string;
+  endpoint: 'msg' | 'rdm';
   port: number;
   /** The raw address of an endpoint for reliable datagrams; empty where clients connect to the port. */
   address: Uint8Array;
@@ -65,11 +119,14 @@ export interface FabricOffer {
   base: bigint;
   /** The registration's key: who has it can read the whole region. */
   key: bigint;
+  /** 16 random bytes, others at each start: without them no connection is taken. */
+  token: Uint8Array;
 }
 
 /** A region read over a fabric. */
 export interface RemoteRegion {
   readonly info: RegionInfo;
+  readonly way: FabricUse;
   /** Copies the hashtable, so that chunks need no reading of buckets before them. */
   copyTable(timeoutMs: number): Promise<void>;
   close(): void;
@@ -149,7 +206,10 @@ export interface ReaderOptions {
   destinationIsZero?: boolean;
   /** Default: one per core, at most 4; half as many when no path is `local`. */
   threads?: number;
-  /** Reads in flight per path and thread. */
+  /**
+   * Reads in flight per path and thread. Default: 6 MiB, from 4 to 256; over a fabric what the device lets be outstanding,
+   * at most 512 KiB or 16 reads, whichever is more.
+   */
   window?: number;
   /** Milliseconds that one read may take, from its posting. */
   readTimeoutMs?: number;
@@ -212,8 +272,19 @@ export interface Native {
   }) => Region;
   /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */
   openLocalRegion(path: string, timeoutMs: number): Promise<LocalRegion>;
-  /** Connects to a node's fabric and reads the region's header. Rejects with `code` ERR_VOLLEY_*. */
-  openRemoteRegion(options: FabricOffer & { host: string; timeoutMs: number }): Promise<RemoteRegion>;
+  /**
+   * Connects to a node's fabric and reads the region's header. Rejects with `code` ERR_VOLLEY_*.
+   * @param options.localDevice this host's device; default: the one that routes to the node
+   */
+  openRemoteRegion(
+    options: FabricOffer & { host: string; timeoutMs: number; localDevice?: string },
+  ): Promise<RemoteRegion>;
+  /**
+   * Asks libfabric what there is, at an address to listen on or to reach (empty: any).
+   * @param options.provider default: all
+   * Rejects with `code` ERR_VOLLEY_SETUP where libfabric is not installed.
+   */
+  surveyFabrics(options: { provider?: string; host: string; listening: boolean }): Promise<FabricSurvey>;
   GuestMemory: {
     /** A sparse memfd of zeros. */
     create(bytes: number, options?: { hugepages?: boolean }): GuestMemory;

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
+import type { WantedTransport } from '../../client/index.js';
 import {
   type BootReport,
   boot,
@@ -10,7 +11,7 @@ import {
 } from '../../hypervisor-shim/index.js';
 import { quote } from '../../src/keys.js';
 import { formatBytes } from '../../src/units.js';
-import { withCluster } from '../cluster-command.js';
+import { addTransportOptions, withCluster } from '../cluster-command.js';
 import { formatTable, printJson, printLines } from '../output.js';
 import { parseBytes, parseMilliseconds } from '../values.js';
 
@@ -25,7 +26,8 @@ interface BootFlags {
   userspace?: string;
   timeout?: number;
   nodeTimeout: number;
-  transport: 'auto' | 'local' | 'fabric' | 'tcp';
+  transport: WantedTransport;
+  fabric: string;
   accel: 'auto' | 'kvm' | 'tcg';
   hugepages: 'auto' | 'off';
   qemu: string;
@@ -45,8 +47,8 @@ The guest's serial output goes to stdout as it comes (with --json to stderr). Th
 
 /** `volley boot`: boots a guest whose RAM is filled from the cluster. */
 export function register(program: Command): void {
-  program
-    .command('boot')
+  const command = program.command('boot');
+  addTransportOptions(command)
     .description("boot a guest out of the storage nodes' memory")
     .requiredOption('--kernel <name>', 'image of the kernel, stored with upload --kernel')
     .requiredOption('--initrd <name>', 'image of the initrd')
@@ -56,7 +58,6 @@ export function register(program: Command): void {
     .option('--until <text>', 'text on the serial port that makes the boot a success')
     .option('--userspace <text>', 'text by which userspace is timed (default: that of --until)')
     .option('--timeout <seconds>', 'longest time from the start of QEMU to that text', parseTimeout)
-    .addOption(transportOption())
     .addOption(
       new Option('--accel <how>', 'auto takes KVM where a probe shows that it runs')
         .choices(['auto', 'kvm', 'tcg'])
@@ -78,16 +79,10 @@ export function register(program: Command): void {
     .action((flags: BootFlags) => run(flags));
 }
 
-function transportOption(): Option {
-  return new Option('--transport <how>', 'how to read chunks')
-    .choices(['auto', 'local', 'fabric', 'tcp'])
-    .default('auto');
-}
-
 async function run(flags: BootFlags): Promise<void> {
   const startedAt = performance.now();
-  const { nodes, nodeTimeout, json, transport } = flags;
-  await withCluster({ nodes, timeout: nodeTimeout, json }, transport, async (cluster, signal) => {
+  const { nodes, nodeTimeout, json, transport, fabric } = flags;
+  await withCluster({ nodes, timeout: nodeTimeout, fabric, json }, transport, async (cluster, signal) => {
     const report = await boot({
       cluster,
       kernel: flags.kernel,

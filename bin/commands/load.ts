@@ -1,20 +1,24 @@
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
-import { Option } from 'commander';
 import { throwIfAborted } from '../../client/deadline.js';
-import type { Cluster, GuestMemory, LoadReport, Manifest } from '../../client/index.js';
+import type { Cluster, GuestMemory, LoadReport, Manifest, WantedTransport } from '../../client/index.js';
 import { VolleyError } from '../../src/errors.js';
 import { quote } from '../../src/keys.js';
 import { native } from '../../src/native.js';
 import { formatBytes, formatMs } from '../../src/units.js';
-import { addClusterOptions, type ClusterFlags, withCluster } from '../cluster-command.js';
+import {
+  addClusterOptions,
+  addTransportOptions,
+  type ClusterFlags,
+  withCluster,
+} from '../cluster-command.js';
 import { printJson, printLines, startProgress } from '../output.js';
 import { OutputFile } from '../output-file.js';
 
 interface LoadFlags extends ClusterFlags {
   out: string;
-  transport: 'auto' | 'local' | 'fabric' | 'tcp';
+  transport: WantedTransport;
 }
 
 const EXAMPLES = `
@@ -31,13 +35,10 @@ export function register(program: Command): void {
     .description('read an image into a file')
     .argument('<name>', "the image's name")
     .requiredOption('--out <file>', 'the file to write; - is stdout')
-    .addOption(
-      new Option('--transport <how>', 'how to read chunks')
-        .choices(['auto', 'local', 'fabric', 'tcp'])
-        .default('auto'),
-    )
     .addHelpText('after', EXAMPLES);
-  addClusterOptions(command).action((name: string, flags: LoadFlags) => run(name, flags));
+  addClusterOptions(addTransportOptions(command)).action((name: string, flags: LoadFlags) =>
+    run(name, flags),
+  );
 }
 
 async function run(name: string, flags: LoadFlags): Promise<void> {

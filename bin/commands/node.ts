@@ -37,7 +37,7 @@ export function register(program: Command): void {
     .option('--local <path>', 'unix socket that hands out the memory on this host, or auto, or off', 'auto')
     .option(
       '--fabric <provider>',
-      'libfabric provider to be read over (verbs, net…), or auto, or off',
+      'fabric to be read over: PROVIDER or PROVIDER/DEVICE (verbs, net…), or auto (devices only), or off',
       'auto',
     )
     .option(

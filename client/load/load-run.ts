@@ -72,11 +72,12 @@ export class LoadRun {
     this.#ring = ring;
     this.#target = target;
     this.#options = options;
-    this.#reports = nodes.map(({ name, transport, transportReason }) => {
+    this.#reports = nodes.map(({ name, transport, transportReason, fabric }) => {
       return {
         name,
         transport,
         transportReason,
+        fabric,
         chunks: 0,
         bytes: 0,
         retries: 0,

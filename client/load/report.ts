@@ -1,3 +1,4 @@
+import type { FabricUse } from '../../src/native.js';
 import type { NodeTransport } from '../cluster-node.js';
 
 /** What a load did at one node. */
@@ -5,6 +6,8 @@ export interface NodeLoadReport {
   name: string;
   transport: NodeTransport;
   transportReason: string;
+  /** What it is read over when the transport is `fabric`, else null. */
+  fabric: FabricUse | null;
   chunks: number;
   bytes: number;
   retries: number;

@@ -20,12 +20,12 @@ int WaitObject(fid* queue) {
 }  // namespace
 
 FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info,
-                                   const std::string& peer)
+                                   const std::string& peer, const std::string& token)
     : domain_(std::move(domain)) {
-  if (Open(info, peer)) windowMax_ = static_cast<uint32_t>(std::min<size_t>(info->tx_attr->size, kCompletionsMax));
+  if (Open(info, peer, token)) windowMax_ = static_cast<uint32_t>(std::min<size_t>(info->tx_attr->size, kCompletionsMax));
 }
 
-bool FabricConnection::Open(const FabricInfo& info, const std::string& peer) {
+bool FabricConnection::Open(const FabricInfo& info, const std::string& peer, const std::string& token) {
   fi_eq_attr events{};
   events.wait_obj = FI_WAIT_FD;
   fi_cq_attr completions{};
@@ -49,7 +49,7 @@ bool FabricConnection::Open(const FabricInfo& info, const std::string& peer) {
   next("cannot open an address vector", [&] { return info.connected() ? 0 : OpenAddresses(); });
   next("cannot enable the endpoint", [&] { return fi_enable(endpoint_.get()); });
   next("cannot wait on the queues", [&] { return OpenWait() ? 0 : -FI_ENOSYS; });
-  next("cannot connect", [&] { return Reach(info, peer); });
+  next("cannot connect", [&] { return Reach(info, peer, token); });
   if (failed != 0) Break(FabricLibrary::Load().Message(what, failed));
   return failed == 0;
 }
@@ -62,8 +62,8 @@ int FabricConnection::OpenAddresses() {
   return failed != 0 ? failed : fi_ep_bind(endpoint_.get(), &addresses_->fid, 0);
 }
 
-int FabricConnection::Reach(const FabricInfo& info, const std::string& peer) {
-  if (info.connected()) return fi_connect(endpoint_.get(), info->dest_addr, nullptr, 0);
+int FabricConnection::Reach(const FabricInfo& info, const std::string& peer, const std::string& token) {
+  if (info.connected()) return fi_connect(endpoint_.get(), info->dest_addr, token.data(), token.size());
   state_ = State::kOpen;
   return fi_av_insert(addresses_.get(), peer.data(), 1, &peer_, 0, nullptr) == 1 ? 0 : -FI_EADDRNOTAVAIL;
 }

@@ -19,8 +19,9 @@ class FabricConnection {
   };
 
   /// Begins to connect. A failure is a broken connection, with error() saying why. `peer` is the raw address of an
-  /// endpoint for reliable datagrams; connected ones are reached by what `info` tells.
-  FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info, const std::string& peer);
+  /// endpoint for reliable datagrams; connected ones are reached by what `info` tells and are sent `token`.
+  FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info, const std::string& peer,
+                   const std::string& token);
   /// A connection that is broken from the start.
   explicit FabricConnection(const std::string& error) : state_(State::kBroken), error_(error) {}
   ~FabricConnection() { Close(); }
@@ -44,8 +45,8 @@ class FabricConnection {
 
  private:
   void Break(const std::string& why);
-  bool Open(const FabricInfo& info, const std::string& peer);
-  int Reach(const FabricInfo& info, const std::string& peer);
+  bool Open(const FabricInfo& info, const std::string& peer, const std::string& token);
+  int Reach(const FabricInfo& info, const std::string& peer, const std::string& token);
   int OpenAddresses();
   bool OpenWait();
 

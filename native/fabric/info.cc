@@ -5,13 +5,36 @@
 #include "../error.h"
 
 namespace volley {
+namespace {
+
+/// Fabrics whose addresses are no IP addresses (EFA, Slingshot, Omni-Path): no device of theirs routes to one.
+bool HasOwnAddresses(const fi_info& info) {
+  switch (info.addr_format) {
+    case FI_FORMAT_UNSPEC:
+    case FI_SOCKADDR:
+    case FI_SOCKADDR_IN:
+    case FI_SOCKADDR_IN6:
+    case FI_SOCKADDR_IB:
+      return false;
+    default:
+      return true;
+  }
+}
+
+}  // namespace
 
 FabricInfo::~FabricInfo() {
   if (info_ != nullptr) FabricLibrary::Load().freeinfo(info_);
 }
 
-fi_info* FabricInfo::Get(const std::string& provider, const std::string& host, uint16_t port, bool listening,
-                         fi_ep_type type, int* failed) {
+void FabricInfo::Append(FabricInfo more) {
+  fi_info** end = &info_;
+  while (*end != nullptr) end = &(*end)->next;
+  std::swap(*end, more.info_);
+}
+
+/// Asks for endpoints of one type that can read remote memory. @param routed whether for the query's address
+FabricInfo FabricInfo::Ask(const FabricQuery& query, bool routed, int* failed) {
   const FabricLibrary& library = FabricLibrary::Load();
   const FabricInfo hints(library.dupinfo(nullptr));
   hints->caps = FI_RMA | FI_READ | FI_REMOTE_READ;
@@ -20,31 +43,62 @@ fi_info* FabricInfo::Get(const std::string& provider, const std::string& host, u
   hints->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY | FI_MR_ENDPOINT;
   hints->domain_attr->threading = FI_THREAD_SAFE;
   hints->domain_attr->resource_mgmt = FI_RM_ENABLED;
-  if (type == FI_EP_RDM) {
+  if (query.type == FI_EP_RDM) {
     // Nobody calls into a storage node's endpoint: the provider must make progress by itself.
     hints->domain_attr->data_progress = FI_PROGRESS_AUTO;
     hints->domain_attr->control_progress = FI_PROGRESS_AUTO;
     hints->domain_attr->av_type = FI_AV_TABLE;
   }
-  hints->ep_attr->type = type;
-  hints->fabric_attr->prov_name = strdup(provider.c_str());
+  hints->ep_attr->type = query.type;
+  if (!query.provider.empty()) hints->fabric_attr->prov_name = strdup(query.provider.c_str());
+  if (!query.device.empty()) hints->domain_attr->name = strdup(query.device.c_str());
+  const std::string port = std::to_string(query.port);
   fi_info* found = nullptr;
-  *failed = library.getinfo(FI_VERSION(1, 14), host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(),
-                            listening ? FI_SOURCE : 0, hints.get(), &found);
-  return found;
+  *failed = library.getinfo(FI_VERSION(1, 14), routed && !query.host.empty() ? query.host.c_str() : nullptr,
+                            routed ? port.c_str() : nullptr, routed && query.listening ? FI_SOURCE : 0, hints.get(), &found);
+  return FabricInfo(found);
 }
 
-FabricInfo FabricInfo::Query(const std::string& provider, const std::string& host, uint16_t port, bool listening) {
-  int failed = 0;
-  fi_info* found = Get(provider, host, port, listening, FI_EP_MSG, &failed);
-  if (found == nullptr) found = Get(provider, host, port, listening, FI_EP_RDM, &failed);
-  if (found == nullptr) {
-    const std::string place = host.empty() ? "this host" : host;
-    const std::string what = "the fabric provider " + provider + (listening ? " cannot listen on " : " finds no way to ") + place;
-    throw Error("ERR_VOLLEY_FABRIC",
-                FabricLibrary::Load().Message(what, failed) + "; volley doctor tells which fabrics there are");
+FabricInfo FabricInfo::AllOfType(const FabricQuery& query, int* failed) {
+  FabricInfo all = Ask(query, true, failed);
+  if (query.type != FI_EP_RDM) return all;
+  // A provider with addresses of its own makes nothing of an IP address: it is asked without.
+  int ignored = 0;
+  FabricInfo unrouted = Ask(query, false, &ignored);
+  while (unrouted) {
+    FabricInfo one(unrouted.info_);
+    unrouted.info_ = one->next;
+    one->next = nullptr;
+    if (HasOwnAddresses(*one.info_)) all.Append(std::move(one));
   }
-  return FabricInfo(found);
+  return all;
+}
+
+FabricInfo FabricInfo::All(const FabricQuery& query) {
+  int failed = 0;
+  FabricQuery typed = query;
+  typed.type = FI_EP_MSG;
+  FabricInfo all = AllOfType(typed, &failed);
+  typed.type = FI_EP_RDM;
+  all.Append(AllOfType(typed, &failed));
+  return all;
+}
+
+FabricInfo FabricInfo::Query(const FabricQuery& query) {
+  int failed = 0;
+  for (const fi_ep_type type : {FI_EP_MSG, FI_EP_RDM}) {
+    if (query.type != FI_EP_UNSPEC && query.type != type) continue;
+    FabricQuery typed = query;
+    typed.type = type;
+    const FabricInfo found = AllOfType(typed, &failed);
+    if (found) return FabricInfo(FabricLibrary::Load().dupinfo(found.get()));
+  }
+  const std::string place = query.host.empty() ? "this host" : query.host;
+  const std::string device = query.device.empty() ? "" : " on device " + query.device;
+  const std::string what = "the fabric provider " + query.provider + device +
+                           (query.listening ? " cannot listen on " : " finds no way to ") + place;
+  throw Error("ERR_VOLLEY_FABRIC",
+              FabricLibrary::Load().Message(what, failed) + "; volley doctor tells which fabrics there are");
 }
 
 }  // namespace volley

@@ -3,10 +3,21 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "library.h"
 
 namespace volley {
+
+/// Which way through a fabric is wanted.
+struct FabricQuery {
+  std::string provider;            // libfabric's name for it, such as `verbs` or `net`; empty: any
+  std::string device;               // libfabric's name of the domain, such as `mlx5_0`; empty: the first that routes to `host`
+  fi_ep_type type = FI_EP_UNSPEC;   // FI_EP_MSG or FI_EP_RDM; FI_EP_UNSPEC: connected endpoints if there are any
+  std::string host;                 // empty: every address
+  uint16_t port = 0;
+  bool listening = false;           // whether `host` is to be listened on, or to be reached
+};
 
 /// What a fabric offers at one address: an fi_info, owned.
 class FabricInfo {
@@ -20,15 +31,15 @@ class FabricInfo {
   }
   ~FabricInfo();
 
-  /// Asks libfabric for endpoints that can read remote memory: connected ones (FI_EP_MSG), else, for fabrics that only
-  /// have that, reliable datagrams (FI_EP_RDM).
-  /// @param provider libfabric's name for it, such as `verbs` or `net`
-  /// @param listening whether `host` is to be listened on, or to be reached
+  /// The first endpoint that can read remote memory among what libfabric offers for a query.
   /// Throws Error ERR_VOLLEY_FABRIC that says what is not there, ERR_VOLLEY_SETUP without libfabric.
-  static FabricInfo Query(const std::string& provider, const std::string& host, uint16_t port, bool listening);
+  static FabricInfo Query(const FabricQuery& query);
+  /// All that libfabric offers for a query, as a chain; null when nothing.
+  static FabricInfo All(const FabricQuery& query);
 
   fi_info* get() const { return info_; }
   fi_info* operator->() const { return info_; }
+  explicit operator bool() const { return info_ != nullptr; }
   std::string provider() const { return info_->fabric_attr->prov_name; }
   std::string domain() const { return info_->domain_attr->name; }
   bool connected() const { return info_->ep_attr->type == FI_EP_MSG; }
@@ -40,8 +51,9 @@ class FabricInfo {
   bool providerKeys() const { return (info_->domain_attr->mr_mode & FI_MR_PROV_KEY) != 0; }
 
  private:
-  static fi_info* Get(const std::string& provider, const std::string& host, uint16_t port, bool listening,
-                      fi_ep_type type, int* failed);
+  static FabricInfo Ask(const FabricQuery& query, bool routed, int* failed);
+  static FabricInfo AllOfType(const FabricQuery& query, int* failed);
+  void Append(FabricInfo more);
 
   fi_info* info_ = nullptr;
 };

@@ -1,7 +1,10 @@
 #include "listener.h"
 
 #include <netinet/in.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+
+#include <algorithm>
 
 #include "../error.h"
 
@@ -9,10 +12,19 @@ namespace volley {
 namespace {
 
 constexpr int kEventWaitMs = 200;  // how long stopping may take
+constexpr size_t kConnectBytesMax = 256;  // what a client may send along when it connects
 
 uint16_t PortOf(const sockaddr_storage& address) {
   return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
                                              : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+FabricListener::Token RandomToken() {
+  FabricListener::Token token;
+  if (getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) {
+    throw Error("ERR_VOLLEY_FABRIC", "the system gives no random bytes for the fabric's token");
+  }
+  return token;
 }
 
 void Check(long failed, const char* what) {
@@ -22,9 +34,10 @@ void Check(long failed, const char* what) {
 }  // namespace
 
 FabricListener::FabricListener(const uint8_t* data, size_t bytes, const Options& options)
-    : connectionsMax_(options.connectionsMax) {
-  const FabricInfo info = FabricInfo::Query(options.provider, options.host, options.port, true);
+    : token_(RandomToken()), connectionsMax_(options.connectionsMax), placeHeld_(options.placeHeldMs) {
+  const FabricInfo info = FabricInfo::Query(options.query);
   provider_ = info.provider();
+  device_ = info.domain();
   domain_ = FabricDomain::Open(info);
   registration_ = domain_->Register(data, bytes, FI_REMOTE_READ);
   base_ = info.virtualAddresses() ? reinterpret_cast<uint64_t>(data) : 0;
@@ -91,51 +104,78 @@ void FabricListener::DriveProgress() {
 }
 
 void FabricListener::Serve() {
+  constexpr ssize_t kEntryBytes = sizeof(fi_eq_cm_entry);
   while (!stopping_) {
-    fi_eq_cm_entry entry{};
+    alignas(fi_eq_cm_entry) uint8_t buffer[kEntryBytes + kConnectBytesMax] = {};
     uint32_t event = 0;
-    const ssize_t got = fi_eq_sread(events_.get(), &event, &entry, sizeof entry, kEventWaitMs, 0);
+    const ssize_t got = fi_eq_sread(events_.get(), &event, buffer, sizeof buffer, kEventWaitMs, 0);
     if (got == -FI_EAVAIL) {
       fi_eq_err_entry error{};
       fi_eq_readerr(events_.get(), &error, 0);
-      if (error.fid != nullptr && peers_.erase(error.fid) > 0) connections_--;
+      Forget(error.fid);
       continue;
     }
-    if (got >= static_cast<ssize_t>(sizeof entry)) Handle(event, entry);
+    if (got >= kEntryBytes) Handle(event, *reinterpret_cast<fi_eq_cm_entry*>(buffer), static_cast<size_t>(got - kEntryBytes));
   }
   peers_.clear();
-  connections_ = 0;
+  counts_.connections = 0;
 }
 
-void FabricListener::Handle(uint32_t event, fi_eq_cm_entry& entry) {
-  if (event == FI_CONNREQ) {
-    const FabricInfo info(entry.info);
-    Accept(entry.info);
-  } else if (event == FI_SHUTDOWN && peers_.erase(entry.fid) > 0) {
-    connections_--;
+void FabricListener::Handle(uint32_t event, const fi_eq_cm_entry& entry, size_t dataBytes) {
+  if (event == FI_SHUTDOWN) return Forget(entry.fid);
+  if (event != FI_CONNREQ) return;
+  const FabricInfo info(entry.info);
+  if (Admit(entry.data, dataBytes) && Accept(entry.info)) return;
+  // A peer that is refused falls back to another transport.
+  fi_reject(passive_.get(), info->handle, nullptr, 0);
+}
+
+void FabricListener::Forget(fid* endpoint) {
+  if (endpoint != nullptr && peers_.erase(endpoint) > 0) counts_.connections--;
+}
+
+/// Whether who sends `data` along may connect: he must show the token, and there must be a place.
+bool FabricListener::Admit(const uint8_t* data, size_t bytes) {
+  // Takes as long for any wrong token. Verbs pads what was sent with zeros.
+  uint8_t difference = bytes < token_.size() ? 1 : 0;
+  for (size_t i = 0; i < std::min(bytes, token_.size()); i++) difference |= data[i] ^ token_[i];
+  if (difference != 0) {
+    counts_.refusedToken++;
+    return false;
   }
+  if (counts_.connections < connectionsMax_ || Reclaim()) return true;
+  counts_.refusedFull++;
+  return false;
 }
 
-/// A peer that cannot be served is refused; it falls back to another transport.
-void FabricListener::Accept(fi_info* info) {
-  Peer peer;
+/// Takes the place of the oldest connection, when it is old enough.
+bool FabricListener::Reclaim() {
+  const auto oldest = std::min_element(peers_.begin(), peers_.end(),
+                                       [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
+  if (oldest == peers_.end() || Clock::now() - oldest->second.since < placeHeld_) return false;
+  fi_shutdown(oldest->second.endpoint.get(), 0);
+  peers_.erase(oldest);
+  counts_.connections--;
+  counts_.reclaimed++;
+  return true;
+}
+
+bool FabricListener::Accept(fi_info* info) {
+  Peer peer{.since = Clock::now(), .completions = {}, .endpoint = {}};
   fi_cq_attr attributes{};
   attributes.format = FI_CQ_FORMAT_CONTEXT;
   attributes.wait_obj = FI_WAIT_NONE;
   attributes.size = 16;
-  const bool taken = connections_ < connectionsMax_ &&
-                     fi_endpoint(domain_->domain(), info, peer.endpoint.Receive(), nullptr) == 0 &&
+  const bool taken = fi_endpoint(domain_->domain(), info, peer.endpoint.Receive(), nullptr) == 0 &&
                      fi_cq_open(domain_->domain(), &attributes, peer.completions.Receive(), nullptr) == 0 &&
                      fi_ep_bind(peer.endpoint.get(), &events_->fid, 0) == 0 &&
                      fi_ep_bind(peer.endpoint.get(), &peer.completions->fid, FI_TRANSMIT | FI_RECV) == 0 &&
                      fi_enable(peer.endpoint.get()) == 0 && fi_accept(peer.endpoint.get(), nullptr, 0) == 0;
-  if (!taken) {
-    fi_reject(passive_.get(), info->handle, nullptr, 0);
-    return;
-  }
+  if (!taken) return false;
   fid* key = &peer.endpoint->fid;
   peers_.emplace(key, std::move(peer));
-  connections_++;
+  counts_.connections++;
+  return true;
 }
 
 }  // namespace volley

@@ -8,6 +8,7 @@
 
 #include "../error.h"
 #include "../region_header.h"
+#include "device_limits.h"
 
 namespace volley {
 namespace {
@@ -20,17 +21,20 @@ using Clock = std::chrono::steady_clock;
 }  // namespace
 
 RemoteRegion::RemoteRegion(const Options& options)
-    : options_(options), info_(FabricInfo::Query(options.provider, options.host, options.port, false)), domain_(FabricDomain::Open(info_)) {
+    : options_(options),
+      info_(FabricInfo::Query(options.query)),
+      domain_(FabricDomain::Open(info_)),
+      readsOutstandingMax_(ReadsOutstandingMax(info_)) {
   const std::unique_ptr<FabricConnection> connection = Connect();
   ReadNow(*connection, 0, &header_, sizeof header_, options.timeoutMs);
   if (const char* fault = FaultOf(header_, 0)) {
-    throw Error("ERR_VOLLEY_LAYOUT", "the region that " + options.host + " offers over " + options.provider + " cannot be used: " + fault);
+    throw Error("ERR_VOLLEY_LAYOUT", "the region that " + options.query.host + " offers over " + options.query.provider + " cannot be used: " + fault);
   }
 }
 
 std::unique_ptr<FabricConnection> RemoteRegion::Connect() const {
   try {
-    return std::make_unique<FabricConnection>(domain_->ForEndpoint(info_), info_, options_.address);
+    return std::make_unique<FabricConnection>(domain_->ForEndpoint(info_), info_, options_.address, options_.token);
   } catch (const Error& error) {
     return std::make_unique<FabricConnection>(error.what());
   }
@@ -62,7 +66,7 @@ void RemoteRegion::ReadNow(FabricConnection& connection, uint64_t offset, void* 
 
   const auto give_up = [&](const char* code, const std::string& why) {
     connection.Close();
-    throw Error(code, "cannot read the region of " + options_.host + " over " + options_.provider + ": " + why);
+    throw Error(code, "cannot read the region of " + options_.query.host + " over " + options_.query.provider + ": " + why);
   };
   size_t posted = 0;
   while (posted < bytes || idle.size() < contexts.size()) {

@@ -24,12 +24,11 @@ struct TableCopy {
 class RemoteRegion {
  public:
   struct Options {
-    std::string provider;
-    std::string host;
-    uint16_t port;
+    FabricQuery query;
     uint64_t base;
     uint64_t key;
     std::string address;  // raw, of an endpoint for reliable datagrams; else empty
+    std::string token;    // what the node wants to be shown by who connects
     int timeoutMs;
   };
 
@@ -44,6 +43,9 @@ class RemoteRegion {
 
   /// Begins a connection of its own. A failure is a broken connection.
   std::unique_ptr<FabricConnection> Connect() const;
+  const FabricInfo& way() const { return info_; }
+  /// Reads that one connection should have in flight, as far as the device tells; else 0.
+  uint32_t readsOutstandingMax() const { return readsOutstandingMax_; }
   FabricDomain& domain() const { return *domain_; }
   bool localRegistration() const { return info_.localRegistration(); }
   uint64_t AddressOf(uint64_t offset) const { return options_.base + offset; }
@@ -55,6 +57,7 @@ class RemoteRegion {
   Options options_;
   FabricInfo info_;
   std::shared_ptr<FabricDomain> domain_;
+  uint32_t readsOutstandingMax_;
   RegionHeader header_{};
   mutable std::mutex copying_;
   std::shared_ptr<const TableCopy> table_;

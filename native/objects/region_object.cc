@@ -1,6 +1,7 @@
 #include "region_object.h"
 
 #include "convert.h"
+#include "fabric_object.h"
 
 namespace volley {
 
@@ -14,7 +15,7 @@ Napi::Function RegionObject::Define(Napi::Env env) {
                       InstanceMethod<&RegionObject::Unshare>("unshare"),
                       InstanceMethod<&RegionObject::Offer>("offer"),
                       InstanceMethod<&RegionObject::StopOffering>("stopOffering"),
-                      InstanceAccessor<&RegionObject::FabricConnections>("fabricConnections"),
+                      InstanceAccessor<&RegionObject::FabricCounts>("fabricCounts"),
                       InstanceMethod<&RegionObject::Close>("close")});
 }
 
@@ -93,26 +94,36 @@ void RegionObject::Unshare(const Napi::CallbackInfo& info) { Open(info.Env()).Un
 Napi::Value RegionObject::Offer(const Napi::CallbackInfo& info) {
   Region& region = Open(info.Env());
   const Napi::Object options = ToObject(info[0], "options");
-  const FabricListener::Options parsed{
-      .provider = ToString(options.Get("provider"), "provider"),
-      .host = ToString(options.Get("host"), "host"),
-      .port = static_cast<uint16_t>(ToInteger(options.Get("port"), "port", UINT16_MAX)),
-      .connectionsMax = static_cast<uint32_t>(ToInteger(options.Get("connectionsMax"), "connectionsMax", UINT32_MAX))};
+  FabricListener::Options parsed{
+      .query = ToFabricQuery(options, true),
+      .connectionsMax = static_cast<uint32_t>(ToInteger(options.Get("connectionsMax"), "connectionsMax", UINT32_MAX)),
+      .placeHeldMs = static_cast<uint32_t>(ToInteger(options.Get("placeHeldMs"), "placeHeldMs", UINT32_MAX))};
+  parsed.query.device = ToOptionalString(options, "device");
   const FabricListener& listener = *Guard(info.Env(), [&] { return &region.Offer(parsed); });
   Napi::Object offer = Napi::Object::New(info.Env());
   offer.Set("provider", listener.provider());
+  offer.Set("device", listener.device());
+  offer.Set("endpoint", EndpointName(listener.connected() ? FI_EP_MSG : FI_EP_RDM));
   offer.Set("port", listener.port());
   offer.Set("address", Napi::Buffer<char>::Copy(info.Env(), listener.address().data(), listener.address().size()));
   offer.Set("base", Napi::BigInt::New(info.Env(), listener.base()));
   offer.Set("key", Napi::BigInt::New(info.Env(), listener.key()));
+  offer.Set("token", Napi::Buffer<uint8_t>::Copy(info.Env(), listener.token().data(), listener.token().size()));
   return offer;
 }
 
 void RegionObject::StopOffering(const Napi::CallbackInfo& info) { Open(info.Env()).StopOffering(); }
 
-Napi::Value RegionObject::FabricConnections(const Napi::CallbackInfo& info) {
+Napi::Value RegionObject::FabricCounts(const Napi::CallbackInfo& info) {
   const FabricListener* listener = Open(info.Env()).fabric();
-  return Napi::Number::New(info.Env(), listener == nullptr ? 0 : listener->connections());
+  static const FabricListener::Counts none;
+  const FabricListener::Counts& counts = listener == nullptr ? none : listener->counts();
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("connections", static_cast<double>(counts.connections));
+  out.Set("refusedToken", static_cast<double>(counts.refusedToken));
+  out.Set("refusedFull", static_cast<double>(counts.refusedFull));
+  out.Set("reclaimed", static_cast<double>(counts.reclaimed));
+  return out;
 }
 
 void RegionObject::Close(const Napi::CallbackInfo&) {

@@ -28,7 +28,7 @@ class RegionObject : public Napi::ObjectWrap<RegionObject> {
   void Unshare(const Napi::CallbackInfo& info);
   Napi::Value Offer(const Napi::CallbackInfo& info);
   void StopOffering(const Napi::CallbackInfo& info);
-  Napi::Value FabricConnections(const Napi::CallbackInfo& info);
+  Napi::Value FabricCounts(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
   // Windows share ownership, so the memory outlives close() while JavaScript can still reach it.

@@ -4,6 +4,7 @@
 
 #include "addon_data.h"
 #include "background.h"
+#include "fabric_object.h"
 
 namespace volley {
 namespace {
@@ -19,7 +20,7 @@ uint64_t ToBigInt(const Napi::Object& object, const char* name) {
 
 Napi::Function RemoteRegionObject::Define(Napi::Env env) {
   return DefineClass(env, "RemoteRegion",
-                     {InstanceAccessor<&RemoteRegionObject::Info>("info"),
+                     {InstanceAccessor<&RemoteRegionObject::Info>("info"), InstanceAccessor<&RemoteRegionObject::Way>("way"),
                       InstanceMethod<&RemoteRegionObject::CopyTable>("copyTable"),
                       InstanceMethod<&RemoteRegionObject::Close>("close")});
 }
@@ -32,14 +33,16 @@ RemoteRegionObject::RemoteRegionObject(const Napi::CallbackInfo& info) : ObjectW
 Napi::Value RemoteRegionObject::OpenRemoteRegion(const Napi::CallbackInfo& info) {
   const Napi::Object options = ToObject(info[0], "options");
   const Napi::Uint8Array address = ToBytes(options.Get("address"), "address");
-  const RemoteRegion::Options parsed{
-      .provider = ToString(options.Get("provider"), "provider"),
-      .host = ToString(options.Get("host"), "host"),
-      .port = static_cast<uint16_t>(ToInteger(options.Get("port"), "port", UINT16_MAX)),
+  const Napi::Uint8Array token = ToBytes(options.Get("token"), "token");
+  RemoteRegion::Options parsed{
+      .query = ToFabricQuery(options, false),
       .base = ToBigInt(options, "base"),
       .key = ToBigInt(options, "key"),
       .address = std::string(reinterpret_cast<const char*>(address.Data()), address.ByteLength()),
+      .token = std::string(reinterpret_cast<const char*>(token.Data()), token.ByteLength()),
       .timeoutMs = static_cast<int>(ToInteger(options.Get("timeoutMs"), "timeoutMs", INT32_MAX))};
+  // The node's device has a name of its own, in `device`.
+  parsed.query.device = ToOptionalString(options, "localDevice");
   return Background<std::shared_ptr<RemoteRegion>>::Start(
       info.Env(), [parsed] { return std::make_shared<RemoteRegion>(parsed); },
       [](Napi::Env env, std::shared_ptr<RemoteRegion>& region) -> Napi::Value {
@@ -51,6 +54,15 @@ Napi::Value RemoteRegionObject::OpenRemoteRegion(const Napi::CallbackInfo& info)
 Napi::Value RemoteRegionObject::Info(const Napi::CallbackInfo& info) {
   if (!region_) throw Napi::Error::New(info.Env(), "the region is closed");
   return ToInfo(info.Env(), region_->header());
+}
+
+Napi::Value RemoteRegionObject::Way(const Napi::CallbackInfo& info) {
+  if (!region_) throw Napi::Error::New(info.Env(), "the region is closed");
+  Napi::Object way = Napi::Object::New(info.Env());
+  way.Set("provider", region_->way().provider());
+  way.Set("device", region_->way().domain());
+  way.Set("endpoint", EndpointName(region_->way().connected() ? FI_EP_MSG : FI_EP_RDM));
+  return way;
 }
 
 Napi::Value RemoteRegionObject::CopyTable(const Napi::CallbackInfo& info) {

@@ -22,6 +22,7 @@ class RemoteRegionObject : public Napi::ObjectWrap<RemoteRegionObject> {
 
  private:
   Napi::Value Info(const Napi::CallbackInfo& info);
+  Napi::Value Way(const Napi::CallbackInfo& info);
   Napi::Value CopyTable(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo&) { region_.reset(); }
 
