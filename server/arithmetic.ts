@@ -14,6 +14,8 @@ export class Arithmetic {
 
   private addTo(request: ArithmeticRequest, slot: number): bigint | Outcome {
     const { store, counters } = this.context;
+    // memcached looks at the cas unique only when there is something to count.
+    if (store.arena.valueBytes(slot) === 0) return 'not-numeric';
     if (request.cas !== 0n && request.cas !== BigInt(store.arena.cas(slot))) return 'exists';
     const result = store.add(slot, request.delta, request.decrement);
     if (result === 'no-memory') counters.storeNoMemory++;

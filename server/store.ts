@@ -202,7 +202,6 @@ export class Store {
     const joined = this.reserve(arena.key(old), 0, arena.keyBytes(old), arena.flags(old), 0, valueBytes);
     if (joined < 0) return NO_MEMORY;
     arena.setU32(joined + ITEM.exptime, arena.exptime(old));
-    this.mark(joined, arena.u32(old + ITEM.state) & STATE.binaryKey, 0);
     const [first, second] = mode === 'append' ? [old, slot] : [slot, old];
     this.copyValue(joined, 0, first);
     this.copyValue(joined, arena.valueBytes(first), second);
@@ -288,7 +287,8 @@ export class Store {
     const changed = this.reserve(key, 0, key.length, arena.flags(slot), 0, valueBytes);
     if (changed < 0) return 'no-memory';
     arena.setU32(changed + ITEM.exptime, arena.exptime(slot));
-    this.mark(changed, arena.u32(slot + ITEM.state), 0);
+    // memcached counts in place, where there is room, and makes a new item else.
+    if (valueBytes === arena.valueBytes(slot)) this.mark(changed, arena.u32(slot + ITEM.state), 0);
     const start = arena.valueStart(changed);
     const value = arena.range(start, start + valueBytes);
     value.fill(SPACE, digits.length);

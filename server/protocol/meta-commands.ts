@@ -195,7 +195,7 @@ export class MetaCommands {
     return false;
   }
 
-  /** What is wrong with the flags, or null. Of several wrong numbers the last one is told, as memcached does. */
+  /** What is wrong with the flags, or null. Of several faults the last one is told, but for a bare 'format', as memcached does. */
   private takeFlags(first: number): Refusal | null {
     const { flags, words } = this;
     let fault: Refusal | null = null;
@@ -206,7 +206,8 @@ export class MetaCommands {
       flags.codes[flags.count++] = code;
       const wrong = this.takeFlag(String.fromCharCode(code), i);
       if (wrong === 'flag-unknown') return wrong;
-      fault = wrong ?? fault;
+      if (wrong !== 'format') fault = wrong ?? fault;
+      else fault ??= wrong;
     }
     return fault;
   }
