@@ -23,7 +23,13 @@ export class LyingFabric {
   }
 
   #listen(port: number): FabricOffer {
-    return this.#region.offer({ provider: PROVIDER, host: HOST, port, connectionsMax: 64 });
+    return this.#region.offer({
+      provider: PROVIDER,
+      host: HOST,
+      port,
+      connectionsMax: 64,
+      placeHeldMs: 60_000,
+    });
   }
 
   open(): Promise<RemoteRegion> {
@@ -31,11 +37,11 @@ export class LyingFabric {
     return native().openRemoteRegion({ ...this.#offer, base, host: HOST, timeoutMs: OPEN_TIMEOUT_MS });
   }
 
-  /** Registers the memory anew, under another key, at the same port. Who has opened it before has the wrong key then. */
+  /** Registers the memory anew, under another key and token, at the same port: what a restart does to who opened it before. */
   async changeKey(): Promise<void> {
     const { port, key } = this.#offer;
     // A connection that this side closes would keep the port for a minute.
-    while (this.#region.fabricConnections > 0) await sleep(5);
+    while (this.#region.fabricCounts.connections > 0) await sleep(5);
     this.#region.stopOffering();
     this.#offer = this.#listen(port);
     if (this.#offer.key === key) throw new Error('the fabric gave the same key again');
