@@ -90,7 +90,7 @@ function refuseImpossible(
 function reasonFor(taken: JudgedWay, judged: readonly JudgedWay[], failures: readonly Error[]): string {
   const others = new Map<string, Set<string>>();
   for (const way of judged) {
-    if (way.rank !== null) continue;
+    if (way.rank !== null || way.provider === taken.provider) continue;
     const names = others.get(way.reason) ?? new Set();
     others.set(way.reason, names.add(way.provider));
   }
@@ -110,7 +110,7 @@ function nothingUsable(
   }
   const same = judged.filter(({ provider }) => provider === wanted.provider);
   const isThere = same.find(({ device }) => device === (wanted.device ?? device));
-  if (isThere && isThere.rank === null) return fabricError(wanted, `it ${isThere.reason}; ${help}`);
+  if (isThere && isThere.rank === null) return fabricError(wanted, `${isThere.reason}; ${help}`);
   const devices = same.map(wayName).join(', ');
   const found = devices ? `it has ${devices}` : `libfabric has no such provider at ${address}`;
   return fabricError(wanted, `${found}; ${help}`);

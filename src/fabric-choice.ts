@@ -123,20 +123,20 @@ function faultOf(
   wanted: Exclude<WantedFabric, 'off'>,
   filter: ProviderFilter,
 ): string | null {
-  const { provider, device, endpoint, reads } = way;
+  const { provider, device, endpoint, reads, here } = way;
   if (typeof wanted === 'object') {
     const isMeant = provider === wanted.provider && (wanted.device ?? device) === device;
     if (!isMeant) return `${fabricName(wanted)} was asked for`;
   }
   if (endpoint === 'dgram') return 'datagram endpoints cannot read remote memory';
-  if (!reads) return 'cannot read remote memory at this address';
   const unsafe = unsafeReason(provider);
   if (unsafe) return unsafe;
-  if (wanted !== 'auto') return null;
+  if (!reads) return 'cannot read remote memory';
+  if (wanted !== 'auto') return here ? null : 'not at this address';
   if (provider.includes(';')) return `a layer over ${coreOf(provider)}; --fabric '${provider}' takes it`;
-  if (filter.names(provider)) return null;
+  const isDevice = (DEVICE_PROVIDERS as readonly string[]).includes(provider);
+  if (isDevice || filter.names(provider)) return here ? null : 'not at this address';
   if (isSoftware(provider)) return `software only; --fabric ${provider} takes it`;
-  if ((DEVICE_PROVIDERS as readonly string[]).includes(provider)) return null;
   return `not known to be a device's; --fabric ${provider} takes it`;
 }
 

@@ -62,8 +62,10 @@ export interface FabricWay {
   device: string;
   /** Connected endpoints, reliable datagrams, unreliable ones. */
   endpoint: 'msg' | 'rdm' | 'dgram';
-  /** Whether it can read remote memory, at the address that was asked for. */
+  /** Whether it can read remote memory as Volley needs it. */
   reads: boolean;
+  /** Whether it is at the address that was asked for, or routes to it. */
+  here: boolean;
 }
 
 /** What libfabric has on this host. */

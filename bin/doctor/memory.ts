@@ -3,18 +3,28 @@ import { formatBytes } from '../../src/units.js';
 import { type Check, good, limited } from './check.js';
 
 const KIB = 1024;
+const CAP_IPC_LOCK = 14n;
 /** What a fabric has to lock to be of use: less than this holds hardly an image. */
 const MEMLOCK_WANTED = 1024 ** 3;
 
 /** How much memory a process may lock: RDMA registers (locks) what it transfers from and to. */
 export async function checkMemlock(): Promise<Check> {
+  if (await mayLockAll()) return good('locked memory', 'unlimited for this user (CAP_IPC_LOCK)');
   const limits = await readFile('/proc/self/limits', 'latin1');
   const limit = /^Max locked memory\s+(\S+)/m.exec(limits)?.[1] ?? '0';
   if (limit === 'unlimited') return good('locked memory', 'unlimited');
   const bytes = Number(limit);
   if (bytes >= MEMLOCK_WANTED) return good('locked memory', `up to ${formatBytes(bytes)}`);
   const help = 'ulimit -l unlimited, or LimitMEMLOCK=infinity in a systemd unit';
-  return limited('locked memory', `only ${formatBytes(bytes)}: too little for RDMA, enough without`, help);
+  const detail = `limited to ${Math.floor(bytes / KIB)} kB, RDMA needs as much as a node or guest has (say ${formatBytes(MEMLOCK_WANTED)})`;
+  return limited('locked memory', detail, help);
+}
+
+/** Whether the kernel looks at no limit: of who has CAP_IPC_LOCK, as root has. */
+async function mayLockAll(): Promise<boolean> {
+  const status = await readFile('/proc/self/status', 'latin1');
+  const effective = BigInt(`0x${/^CapEff:\s+([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  return ((effective >> CAP_IPC_LOCK) & 1n) === 1n;
 }
 
 /** Hugepages that regions and guest memory can have. */

@@ -1,20 +1,18 @@
 import { isVolleyError } from '../../src/errors.js';
 import { native } from '../../src/native.js';
-import { type Check, good, limited, missing } from './check.js';
+import { type Check, good, missing } from './check.js';
 
-/** Which transports this host can use, given what was found of the parts. */
-export function checkTransports(libfabric: Check, devices: Check): Check[] {
-  const addon = checkAddon();
-  if (addon) return [addon];
+/** Which transports this host can use. @param fabric what was found of the fabrics */
+export function checkTransports(fabric: Check): Check[] {
   return [
     good('transport local', "reads the memory of Volley nodes on this host; needs the node's socket"),
-    checkFabric(libfabric, devices),
+    fabric,
     good('transport tcp', 'reads from every node, Volley or memcached'),
   ];
 }
 
 /** What keeps the native addon, which all transports are in, from working; or null. */
-function checkAddon(): Check | null {
+export function checkAddon(): Check | null {
   try {
     native();
     return null;
@@ -22,12 +20,4 @@ function checkAddon(): Check | null {
     if (!isVolleyError(error)) return missing('native addon', (error as Error).message, 'npm run setup');
     return missing('native addon', error.message, 'npm run setup');
   }
-}
-
-function checkFabric(libfabric: Check, devices: Check): Check {
-  if (libfabric.state === 'good' && devices.state === 'good') {
-    return good('transport fabric', 'reads Volley nodes that offer verbs');
-  }
-  const absent = [libfabric, devices].filter(({ state }) => state !== 'good').map(({ name }) => `no ${name}`);
-  return limited('transport fabric', `${absent.join(', ')}; nodes are read by local or tcp`, null);
 }

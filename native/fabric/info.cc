@@ -59,9 +59,9 @@ FabricInfo FabricInfo::Ask(const FabricQuery& query, bool routed, int* failed) {
   return FabricInfo(found);
 }
 
-FabricInfo FabricInfo::AllOfType(const FabricQuery& query, int* failed) {
-  FabricInfo all = Ask(query, true, failed);
-  if (query.type != FI_EP_RDM) return all;
+FabricInfo FabricInfo::AllOfType(const FabricQuery& query, bool routed, int* failed) {
+  FabricInfo all = Ask(query, routed, failed);
+  if (query.type != FI_EP_RDM || !routed) return all;
   // A provider with addresses of its own makes nothing of an IP address: it is asked without.
   int ignored = 0;
   FabricInfo unrouted = Ask(query, false, &ignored);
@@ -74,13 +74,13 @@ FabricInfo FabricInfo::AllOfType(const FabricQuery& query, int* failed) {
   return all;
 }
 
-FabricInfo FabricInfo::All(const FabricQuery& query) {
+FabricInfo FabricInfo::All(const FabricQuery& query, bool routed) {
   int failed = 0;
   FabricQuery typed = query;
   typed.type = FI_EP_MSG;
-  FabricInfo all = AllOfType(typed, &failed);
+  FabricInfo all = AllOfType(typed, routed, &failed);
   typed.type = FI_EP_RDM;
-  all.Append(AllOfType(typed, &failed));
+  all.Append(AllOfType(typed, routed, &failed));
   return all;
 }
 
@@ -90,7 +90,7 @@ FabricInfo FabricInfo::Query(const FabricQuery& query) {
     if (query.type != FI_EP_UNSPEC && query.type != type) continue;
     FabricQuery typed = query;
     typed.type = type;
-    const FabricInfo found = AllOfType(typed, &failed);
+    const FabricInfo found = AllOfType(typed, true, &failed);
     if (found) return FabricInfo(FabricLibrary::Load().dupinfo(found.get()));
   }
   const std::string place = query.host.empty() ? "this host" : query.host;

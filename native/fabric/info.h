@@ -34,8 +34,9 @@ class FabricInfo {
   /// The first endpoint that can read remote memory among what libfabric offers for a query.
   /// Throws Error ERR_VOLLEY_FABRIC that says what is not there, ERR_VOLLEY_SETUP without libfabric.
   static FabricInfo Query(const FabricQuery& query);
-  /// All that libfabric offers for a query, as a chain; null when nothing.
-  static FabricInfo All(const FabricQuery& query);
+  /// All that libfabric offers for a query, as a chain; null when nothing. @param routed whether at the query's address, or at
+  /// any that the devices have
+  static FabricInfo All(const FabricQuery& query, bool routed);
 
   fi_info* get() const { return info_; }
   fi_info* operator->() const { return info_; }
@@ -52,7 +53,7 @@ class FabricInfo {
 
  private:
   static FabricInfo Ask(const FabricQuery& query, bool routed, int* failed);
-  static FabricInfo AllOfType(const FabricQuery& query, int* failed);
+  static FabricInfo AllOfType(const FabricQuery& query, bool routed, int* failed);
   void Append(FabricInfo more);
 
   fi_info* info_ = nullptr;

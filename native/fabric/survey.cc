@@ -19,12 +19,28 @@ FabricInfo Everything(const FabricQuery& query, uint64_t flags) {
   return FabricInfo(found);
 }
 
-void Collect(const FabricInfo& found, bool reads, std::set<std::string>* seen, std::vector<FabricSurvey::Way>* ways) {
-  for (const fi_info* info = found.get(); info != nullptr; info = info->next) {
-    const FabricSurvey::Way way{info->fabric_attr->prov_name, info->domain_attr->name, info->ep_attr->type, reads};
-    if (seen->insert(way.provider + "/" + way.device + "/" + std::to_string(way.type)).second) ways->push_back(way);
+/// Each way once; of a provider's ways of one type, those that cannot read are left out where others can.
+class Collector {
+ public:
+  explicit Collector(std::vector<FabricSurvey::Way>* ways) : ways_(ways) {}
+
+  void Add(const FabricInfo& found, bool reads, bool here) {
+    std::set<std::string> kinds;
+    for (const fi_info* info = found.get(); info != nullptr; info = info->next) {
+      const FabricSurvey::Way way{info->fabric_attr->prov_name, info->domain_attr->name, info->ep_attr->type, reads, here};
+      const std::string kind = way.provider + "/" + std::to_string(way.type);
+      if (!reads && kinds_.count(kind) > 0) continue;
+      kinds.insert(kind);
+      if (seen_.insert(kind + "/" + way.device).second) ways_->push_back(way);
+    }
+    kinds_.merge(kinds);
   }
-}
+
+ private:
+  std::vector<FabricSurvey::Way>* ways_;
+  std::set<std::string> seen_;
+  std::set<std::string> kinds_;
+};
 
 }  // namespace
 
@@ -35,10 +51,10 @@ FabricSurvey FabricSurvey::Make(const FabricQuery& query) {
   for (const fi_info* info = providers.get(); info != nullptr; info = info->next) {
     survey.providers.insert(info->fabric_attr->prov_name);
   }
-  std::set<std::string> seen;
-  Collect(FabricInfo::All(query), true, &seen, &survey.ways);
-  // What is left can be no help at this address, or none at all.
-  Collect(Everything(query, 0), false, &seen, &survey.ways);
+  Collector collector(&survey.ways);
+  collector.Add(FabricInfo::All(query, true), true, true);
+  if (!query.host.empty()) collector.Add(FabricInfo::All(query, false), true, false);
+  collector.Add(Everything(query, 0), false, false);
   return survey;
 }
 

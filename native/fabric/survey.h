@@ -15,6 +15,7 @@ struct FabricSurvey {
     std::string device;
     fi_ep_type type;
     bool reads;  // whether it can read remote memory in the way that we need
+    bool here;   // whether it is at the address, or routes to it
   };
 
   /// Opens nothing; takes some hundred milliseconds where there are many providers. The query's device and type do not

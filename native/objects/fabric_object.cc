@@ -20,6 +20,7 @@ Napi::Value ToSurvey(Napi::Env env, const FabricSurvey& survey) {
     way.Set("device", survey.ways[i].device);
     way.Set("endpoint", EndpointName(survey.ways[i].type));
     way.Set("reads", survey.ways[i].reads);
+    way.Set("here", survey.ways[i].here);
     ways.Set(i, way);
   }
   out.Set("ways", ways);
