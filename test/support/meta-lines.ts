@@ -43,7 +43,7 @@ const STORE_FLAGS = [
   'MS',
 ];
 const DELETE_FLAGS = ['q', 'k', 'b', 'O9', LONG_OPAQUE, 'I', 'T30'];
-const COUNT_FLAGS = ['q', 'c', 't', 'v', 'k', 'b', 'O3', 'N90', 'J13', 'D30', 'T70', 'MI', 'M+', 'MD', 'M-'];
+const COUNT_FLAGS = ['q', 'c', 't', 'v', 'k', 'b', 'O3', 'N90', 'J13', 'D30', 'MI', 'M+', 'MD', 'M-'];
 /** What no command takes, or not in this form. */
 const WRONG_FLAGS = ['y', 'M', 'MXX', 'MZ', 'Nx', 'T', 'R1x', 'Cx', 'D-1', 'J', 'Fx', 's', '\xff'];
 
@@ -62,7 +62,7 @@ export class MetaLines {
     for (let i = Math.floor(this.random() * (most + 1)); i > 0; i--) words.push(this.pick(list));
     // The same flag twice is an error; it is drawn on purpose, but seldom.
     const distinct = words.filter((word, i) => words.findIndex((other) => other[0] === word[0]) === i);
-    if (this.random() < 0.03) distinct.push(this.pick(WRONG_FLAGS));
+    if (this.random() < 0.03 && !distinct.includes(LONG_OPAQUE)) distinct.push(this.pick(WRONG_FLAGS));
     if (this.random() < 0.01) distinct.push(...'stvfhclkqu'.repeat(2));
     return distinct.map((word) => ` ${word}`).join('');
   }
@@ -102,7 +102,6 @@ export class MetaLines {
       `ms ${key} x\r\n`,
       `ms ${key} -1\r\n`,
       `mx ${key}\r\n`,
-      'mn now\r\n',
     ]);
   }
 }
