@@ -22,7 +22,10 @@ int WaitObject(fid* queue) {
 FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info,
                                    const std::string& peer, const std::string& token)
     : domain_(std::move(domain)) {
-  if (Open(info, peer, token)) windowMax_ = static_cast<uint32_t>(std::min<size_t>(info->tx_attr->size, kCompletionsMax));
+  if (!Open(info, peer, token)) return;
+  const fi_tx_attr& limits = *info->tx_attr;
+  windowMax_ = static_cast<uint32_t>(std::min<size_t>(limits.size, kCompletionsMax));
+  piecesMax_ = static_cast<uint32_t>(std::clamp<size_t>(std::min(limits.iov_limit, limits.rma_iov_limit), 1, kPiecesMax));
 }
 
 bool FabricConnection::Open(const FabricInfo& info, const std::string& peer, const std::string& token) {
@@ -97,8 +100,17 @@ FabricConnection::State FabricConnection::Advance() {
   return state_;
 }
 
-bool FabricConnection::Read(void* to, size_t bytes, void* descriptor, uint64_t address, uint64_t key, void* context) {
-  const ssize_t failed = fi_read(endpoint_.get(), to, bytes, descriptor, peer_, address, key, context);
+bool FabricConnection::Read(const Piece* pieces, uint32_t count, void* descriptor, uint64_t key, void* context) {
+  iovec to[kPiecesMax];
+  fi_rma_iov from[kPiecesMax];
+  void* descriptors[kPiecesMax];
+  for (uint32_t i = 0; i < count; i++) {
+    to[i] = {pieces[i].to, pieces[i].bytes};
+    from[i] = {pieces[i].from, pieces[i].bytes, key};
+    descriptors[i] = descriptor;
+  }
+  const fi_msg_rma read{to, descriptors, count, peer_, from, count, context, 0};
+  const ssize_t failed = fi_readmsg(endpoint_.get(), &read, FI_COMPLETION);
   if (failed == 0) return true;
   if (failed != -FI_EAGAIN) Break(FabricLibrary::Load().Message("cannot post a read", failed));
   return false;

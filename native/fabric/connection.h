@@ -13,6 +13,15 @@ class FabricConnection {
  public:
   enum class State { kConnecting, kOpen, kBroken };
 
+  static constexpr uint32_t kPiecesMax = 4;
+
+  /// One range that a read copies.
+  struct Piece {
+    void* to;
+    size_t bytes;
+    uint64_t from;  // address at the node
+  };
+
   struct Done {
     void* context;
     bool ok;
@@ -30,12 +39,14 @@ class FabricConnection {
   const std::string& error() const { return error_; }
   /// Reads that the device lets be in flight.
   uint32_t windowMax() const { return windowMax_; }
+  /// Pieces that one read may have, 1…kPiecesMax. Software providers take several, which saves them messages.
+  uint32_t piecesMax() const { return piecesMax_; }
 
   /// Looks at connection events: goes on connecting, notices that the peer left.
   State Advance();
   /// Posts a read. False when the queue is full for now: try again after Poll(). `context` must be an fi_context2 that
   /// stays untouched until the read is done or the connection closed.
-  bool Read(void* to, size_t bytes, void* descriptor, uint64_t address, uint64_t key, void* context);
+  bool Read(const Piece* pieces, uint32_t count, void* descriptor, uint64_t key, void* context);
   /// Reads that ended since. Never blocks.
   size_t Poll(Done* out, size_t max);
   /// A descriptor to wait on for completions and events, or -1 when there may be something already.
@@ -54,6 +65,7 @@ class FabricConnection {
   State state_ = State::kConnecting;
   std::string error_;
   uint32_t windowMax_ = 1;
+  uint32_t piecesMax_ = 1;
   UniqueFd wait_;  // an epoll over both queues
   FabricHandle<fid_eq> events_;
   FabricHandle<fid_cq> completions_;

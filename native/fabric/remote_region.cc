@@ -75,7 +75,8 @@ void RemoteRegion::ReadNow(FabricConnection& connection, uint64_t offset, void* 
     const bool open = connection.state() == FabricConnection::State::kOpen;
     while (open && posted < bytes && !idle.empty()) {
       const size_t piece = std::min(bytes - posted, kReadBytesMax);
-      if (!connection.Read(static_cast<uint8_t*>(to) + posted, piece, descriptor, AddressOf(offset + posted), key(), idle.back())) break;
+      const FabricConnection::Piece read{static_cast<uint8_t*>(to) + posted, piece, AddressOf(offset + posted)};
+      if (!connection.Read(&read, 1, descriptor, key(), idle.back())) break;
       idle.pop_back();
       posted += piece;
     }

@@ -12,8 +12,13 @@ namespace volley {
 
 FabricEndpoint::FabricEndpoint(std::shared_ptr<RemoteRegion> region, std::shared_ptr<GuestMemory> destination,
                                std::string_view keyPrefix, uint32_t window)
-    : region_(std::move(region)), table_(region_->table()), destination_(std::move(destination)), key_(keyPrefix), connection_(region_->Connect()) {
+    : region_(std::move(region)),
+      table_(region_->table()),
+      destination_(std::move(destination)),
+      key_(keyPrefix),
+      connection_(region_->Connect()) {
   window_ = std::min(window, connection_->windowMax());
+  batchMax_ = connection_->piecesMax();
   operations_.resize(window_);
   staging_.resize(window_);
   if (!region_->localRegistration()) return;
@@ -39,8 +44,6 @@ void FabricEndpoint::Flush() {
   if (connection_->state() != FabricConnection::State::kOpen) return;
   for (Operation& operation : operations_) {
     if (operation.phase == Phase::kIdle && !posted_.empty()) {
-      operation.request = posted_.front();
-      posted_.pop_front();
       Begin(operation);
     } else if (operation.phase != Phase::kIdle && !operation.posted) {
       Submit(operation);
@@ -49,16 +52,28 @@ void FabricEndpoint::Flush() {
 }
 
 void FabricEndpoint::Begin(Operation& operation) {
-  const std::string_view key = key_.For(operation.request.digest);
+  operation.count = 0;
+  if (!NeedsBuckets(posted_.front())) return Gather(operation);
+  const ReadRequest& request = operation.requests[0] = posted_.front();
+  posted_.pop_front();
+  const std::string_view key = key_.For(request.digest);
   operation.fingerprint = Fingerprint(key.data(), key.size());
-  if (table_ == nullptr || operation.request.again) {
-    const Hashtable geometry(nullptr, region_->header().bucketCount);
-    return ReadBucket(operation, geometry.FirstBucket(operation.fingerprint), Phase::kFirstBucket);
+  const Hashtable geometry(nullptr, region_->header().bucketCount);
+  ReadBucket(operation, geometry.FirstBucket(operation.fingerprint), Phase::kFirstBucket);
+}
+
+/// Takes as many reads as one may carry, for values whose entries the copied table tells.
+void FabricEndpoint::Gather(Operation& operation) {
+  while (!posted_.empty() && operation.count < batchMax_ && !NeedsBuckets(posted_.front())) {
+    const ReadRequest request = posted_.front();
+    posted_.pop_front();
+    const std::string_view key = key_.For(request.digest);
+    Entry entries[2 * kEntriesPerBucket];
+    const int found = table_->table.Lookup(Fingerprint(key.data(), key.size()), entries);
+    const ReadStatus status = found == 0 ? ReadStatus::kMissing : Add(operation, request, entries, found);
+    if (status != ReadStatus::kOk) done_.push_back({request.id, status});
   }
-  Entry entries[2 * kEntriesPerBucket];
-  const int found = table_->table.Lookup(operation.fingerprint, entries);
-  if (found == 0) return Complete(operation, ReadStatus::kMissing);
-  Follow(operation, entries, found);
+  if (operation.count > 0) ReadValues(operation);
 }
 
 void FabricEndpoint::ReadBucket(Operation& operation, uint64_t bucket, Phase phase) {
@@ -67,28 +82,38 @@ void FabricEndpoint::ReadBucket(Operation& operation, uint64_t bucket, Phase pha
   Submit(operation);
 }
 
-/// Chooses among entries of one fingerprint, checks what it tells, and reads the value.
-void FabricEndpoint::Follow(Operation& operation, const Entry* entries, int count) {
-  const ReadRequest& request = operation.request;
+/// Chooses among entries of one fingerprint, checks what it tells, and adds the value to what the operation reads.
+ReadStatus FabricEndpoint::Add(Operation& operation, const ReadRequest& request, const Entry* entries, int count) {
   const Entry* entry = &entries[0];
   for (int i = 0; i < count; i++) {
     if (entries[i].xxh3 == request.xxh3 && entries[i].length == request.length) entry = &entries[i];
   }
-  if (entry->length != request.length) return Complete(operation, ReadStatus::kLength);
+  if (entry->length != request.length) return ReadStatus::kLength;
   // A read outside the registration would cost the whole connection.
-  if (!InArena(region_->header(), entry->address, entry->length)) return Complete(operation, ReadStatus::kBounds);
-  operation.address = entry->address;
+  if (!InArena(region_->header(), entry->address, entry->length)) return ReadStatus::kBounds;
+  operation.requests[operation.count] = request;
+  operation.addresses[operation.count++] = entry->address;
+  return ReadStatus::kOk;
+}
+
+void FabricEndpoint::ReadValues(Operation& operation) {
   operation.phase = Phase::kValue;
   Submit(operation);
 }
 
 void FabricEndpoint::Submit(Operation& operation) {
-  const bool value = operation.phase == Phase::kValue;
-  const uint64_t offset = value ? operation.address : region_->header().tableOffset + operation.bucket * sizeof(Bucket);
-  void* to = value ? static_cast<void*>(operation.request.destination) : Staging(operation);
-  operation.posted = connection_->Read(to, value ? operation.request.length : sizeof(Bucket),
-                                       value ? destinationDescriptor_ : stagingDescriptor_, region_->AddressOf(offset),
-                                       region_->key(), &operation.context);
+  FabricConnection::Piece pieces[FabricConnection::kPiecesMax];
+  if (operation.phase == Phase::kValue) {
+    for (uint32_t i = 0; i < operation.count; i++) {
+      const ReadRequest& request = operation.requests[i];
+      pieces[i] = {request.destination, request.length, region_->AddressOf(operation.addresses[i])};
+    }
+    operation.posted = connection_->Read(pieces, operation.count, destinationDescriptor_, region_->key(), &operation.context);
+    return;
+  }
+  const uint64_t offset = region_->header().tableOffset + operation.bucket * sizeof(Bucket);
+  pieces[0] = {Staging(operation), sizeof(Bucket), region_->AddressOf(offset)};
+  operation.posted = connection_->Read(pieces, 1, stagingDescriptor_, region_->key(), &operation.context);
 }
 
 size_t FabricEndpoint::Poll(Completion* out, size_t max) {
@@ -114,7 +139,11 @@ void FabricEndpoint::Advance(Operation& operation, bool ok) {
   for (const Entry& entry : Staging(operation)->entries) {
     if (entry.fingerprint == operation.fingerprint && (entry.version & 1) == 0) entries[found++] = entry;
   }
-  if (found > 0) return Follow(operation, entries, found);
+  if (found > 0) {
+    const ReadRequest request = operation.requests[0];
+    const ReadStatus status = Add(operation, request, entries, found);
+    return status == ReadStatus::kOk ? ReadValues(operation) : Complete(operation, status);
+  }
   const Hashtable geometry(nullptr, region_->header().bucketCount);
   const uint64_t other = geometry.OtherBucket(operation.fingerprint, operation.bucket);
   if (operation.phase == Phase::kOtherBucket || other == operation.bucket) {
@@ -124,7 +153,8 @@ void FabricEndpoint::Advance(Operation& operation, bool ok) {
 }
 
 void FabricEndpoint::Complete(Operation& operation, ReadStatus status) {
-  done_.push_back({operation.request.id, status});
+  const uint32_t count = operation.phase == Phase::kValue ? operation.count : 1;
+  for (uint32_t i = 0; i < count; i++) done_.push_back({operation.requests[i].id, status});
   operation.phase = Phase::kIdle;
 }
 
