@@ -1,5 +1,6 @@
 import cliProgress from 'cli-progress';
 import Table from 'cli-table3';
+import type { NodeLoadReport } from '../client/index.js';
 import { formatBytes } from '../src/units.js';
 
 /** Prints the command's one JSON document. */
@@ -10,6 +11,13 @@ export function printJson(document: object): void {
 /** Prints lines for a person. */
 export function printLines(...lines: string[]): void {
   process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** What a load did at one node, as a line for a person. */
+export function describeNodeLoad(node: NodeLoadReport): string {
+  const { name, chunks, fallbackChunks, fallbackReason, transport, transportReason } = node;
+  const fallback = fallbackChunks > 0 ? `, ${fallbackChunks} of them over tcp: ${fallbackReason}` : '';
+  return `  ${name}: ${chunks} chunks, ${transport} (${transportReason})${fallback}`;
 }
 
 /** A table for a person, without colours and with few lines. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { isVolleyError, VolleyError } from '../src/errors.js';
 import {
   fabricName,
+  isMadeOfDevices,
   isSoftware,
   parseFabric,
   providerFilter,
@@ -9,6 +10,7 @@ import {
   type WantedFabric,
   wayName,
 } from '../src/fabric-choice.js';
+import { deviceFault } from '../src/fabric-devices.js';
 import {
   type FabricOffer,
   type FabricUse,
@@ -89,8 +91,17 @@ async function openFabric(question: TransportQuestion): Promise<RemoteRegion | s
     return "the region offered over the fabric is not the node's current one";
   } catch (error) {
     if (!isVolleyError(error)) throw error;
-    return error.message;
+    const fault = error.code === 'ERR_VOLLEY_FABRIC' ? await noWay(volley.fabric, address) : '';
+    return fault || error.message;
   }
+}
+
+/** Why no device of this host leads to the node, or '' when one does, or when it does not take a device. */
+async function noWay({ provider }: FabricOffer, address: string): Promise<string> {
+  if (!isMadeOfDevices(provider)) return '';
+  const { ways } = await native().surveyFabrics({ provider, host: address, listening: false });
+  const leadsThere = ways.some((way) => way.reads && way.provider === provider);
+  return leadsThere ? '' : deviceFault(provider, address);
 }
 
 /**

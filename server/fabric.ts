@@ -1,5 +1,6 @@
 import { isVolleyError, VolleyError } from '../src/errors.js';
 import {
+  DEVICE_PROVIDERS,
   fabricName,
   type JudgedWay,
   judgeFabrics,
@@ -9,7 +10,7 @@ import {
   type WantedFabric,
   wayName,
 } from '../src/fabric-choice.js';
-import { fabricDevices } from '../src/fabric-devices.js';
+import { deviceFault, fabricDevices } from '../src/fabric-devices.js';
 import { type FabricOffer, native, type Region } from '../src/native.js';
 
 /** A region's offer to be read over a fabric, and why it is that one or none. */
@@ -105,11 +106,13 @@ function nothingUsable(
 ): VolleyError {
   const help = 'volley doctor tells which fabrics there are';
   if (wanted === 'auto') {
-    const text = `libfabric offers no device that can read remote memory at ${address}; ${help}`;
-    return new VolleyError('ERR_VOLLEY_FABRIC', text);
+    const fault = deviceFault(DEVICE_PROVIDERS[0], address);
+    return new VolleyError('ERR_VOLLEY_FABRIC', `no fabric can be read at ${address}: ${fault}; ${help}`);
   }
   const same = judged.filter(({ provider }) => provider === wanted.provider);
   const isThere = same.find(({ device }) => device === (wanted.device ?? device));
+  const fault = deviceFault(wanted.provider, address);
+  if (fault !== '' && wanted.device === null) return fabricError(wanted, `${fault}; ${help}`);
   if (isThere && isThere.rank === null) return fabricError(wanted, `${isThere.reason}; ${help}`);
   const devices = same.map(wayName).join(', ');
   const found = devices ? `it has ${devices}` : `libfabric has no such provider at ${address}`;

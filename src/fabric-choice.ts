@@ -62,6 +62,11 @@ export function isSoftware(provider: string): boolean {
   return SOFTWARE_PROVIDERS.includes(coreOf(provider));
 }
 
+/** Whether a provider, or what lies under its layers, is made of devices. */
+export function isMadeOfDevices(provider: string): boolean {
+  return (DEVICE_PROVIDERS as readonly string[]).includes(coreOf(provider));
+}
+
 /** `verbs/mlx5_0 (msg)` */
 export function wayName({
   provider,

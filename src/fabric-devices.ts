@@ -1,11 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isMadeOfDevices } from './fabric-choice.js';
 
 /** A fabric device that the kernel knows. */
 export interface FabricDevice {
   name: string;
   /** Ports, as the kernel tells of them, such as `ACTIVE` or `DOWN`; empty where it does not. */
   portStates: string[];
+  /** The network interface that the first port is on, or '' where there is none (InfiniBand) or none is told. */
+  networkInterface: string;
 }
 
 /** RDMA devices (verbs, EFA, Omni-Path) and Slingshot's. */
@@ -18,19 +21,49 @@ export function fabricDevices(root = '/sys/class'): FabricDevice[] {
   );
 }
 
+/**
+ * Why a fabric that is made of devices leads nowhere at an address, as far as the kernel tells, and what to do about it;
+ * '' for a fabric that is not.
+ * @param provider libfabric's name, such as `verbs`
+ * @param address of this host, to listen on, or of another one, to reach
+ */
+export function deviceFault(provider: string, address: string, root?: string): string {
+  if (!isMadeOfDevices(provider)) return '';
+  const devices = fabricDevices(root);
+  if (devices.length === 0) {
+    return 'this host has no RDMA device; load its driver, or make a software one (rdma link add … type rxe)';
+  }
+  const down = devices.filter(({ portStates }) => portStates.length > 0 && !portStates.includes('ACTIVE'));
+  if (down.length > 0) {
+    const states = down.map((device) => `${placeOf(device)} is ${device.portStates[0]}`).join(', ');
+    return `no active port leads to ${address}: ${states}; bring the link up (rdma link shows it)`;
+  }
+  const all = devices.map(placeOf).join(', ');
+  return `the RDMA devices here (${all}) are up but not on a network with ${address}; take an address of theirs`;
+}
+
+function placeOf({ name, networkInterface }: FabricDevice): string {
+  return networkInterface ? `${name} on ${networkInterface}` : name;
+}
+
 function describe(folder: string, name: string): FabricDevice {
   const ports = join(folder, name, 'ports');
-  return { name, portStates: entries(ports).map((port) => portState(join(ports, port, 'state'))) };
+  const numbers = entries(ports);
+  const portStates = numbers.map((port) => portState(join(ports, port, 'state')));
+  const interfaceFile = join(ports, numbers[0] ?? '', 'gid_attrs', 'ndevs', '0');
+  return { name, portStates, networkInterface: firstLine(interfaceFile) };
 }
 
 /** `ACTIVE` of the kernel's `4: ACTIVE`. */
 function portState(path: string): string {
+  return firstLine(path).replace(/^\d+: /, '') || 'unknown';
+}
+
+function firstLine(path: string): string {
   try {
-    return readFileSync(path, 'latin1')
-      .trim()
-      .replace(/^\d+: /, '');
+    return readFileSync(path, 'latin1').trim();
   } catch {
-    return 'unknown';
+    return '';
   }
 }
 

@@ -12,7 +12,7 @@ import {
 import { quote } from '../../src/keys.js';
 import { formatBytes } from '../../src/units.js';
 import { addTransportOptions, withCluster } from '../cluster-command.js';
-import { formatTable, printJson, printLines } from '../output.js';
+import { describeNodeLoad, formatTable, printJson, printLines } from '../output.js';
 import { parseBytes, parseMilliseconds } from '../values.js';
 
 interface BootFlags {
@@ -117,10 +117,7 @@ function printReport(report: BootReport): void {
     formatTable(['stage', 'took', 'since QEMU', 'since start'], rows),
     '',
     `loaded ${images}: ${size} (${totals.zeroChunks} zeros, ${totals.sharedChunks} shared) in ${speed}`,
-    ...totals.nodes.map((node) => {
-      const fallback = node.fallbackChunks > 0 ? `, ${node.fallbackChunks} of them over tcp` : '';
-      return `  ${node.name}: ${node.chunks} chunks${fallback}, ${node.transport} (${node.transportReason})`;
-    }),
+    ...totals.nodes.map(describeNodeLoad),
     ...(trouble
       ? [
           `  ${totals.retries} reads were repeated, ${totals.checksumFailures} chunks failed their checksum first`,

@@ -13,7 +13,7 @@ import {
   type ClusterFlags,
   withCluster,
 } from '../cluster-command.js';
-import { printJson, printLines, startProgress } from '../output.js';
+import { describeNodeLoad, printJson, printLines, startProgress } from '../output.js';
 import { OutputFile } from '../output-file.js';
 
 interface LoadFlags extends ClusterFlags {
@@ -128,10 +128,7 @@ function printReport(report: LoadReport & { stages: Record<string, number> }, ou
   printLines(
     `loaded ${quote(name)} into ${out}: ${formatBytes(bytes)}, ${chunks} chunks (${zeros}) in ${speed}`,
     `  ${times.join(', ')}`,
-    ...nodes.map((node) => {
-      const fallback = node.fallbackChunks > 0 ? `, ${node.fallbackChunks} of them over tcp` : '';
-      return `  ${node.name}: ${node.chunks} chunks${fallback}, ${node.transport} (${node.transportReason})`;
-    }),
+    ...nodes.map(describeNodeLoad),
     ...(trouble
       ? [`  ${retries} reads were repeated, ${checksumFailures} chunks failed their checksum first`]
       : []),

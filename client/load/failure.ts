@@ -50,6 +50,11 @@ export interface LostChunk {
   detail: string;
 }
 
+/** Why a chunk could not be read one way, in words. */
+export function describeLoss({ chunk, reason, detail }: Omit<LostChunk, 'node'>): string {
+  return detail || `chunk ${chunk} ${WORDS[reason].words}`;
+}
+
 /**
  * The error for a load that could not bring all chunks; tells of the first of them.
  * @param image what to call the image, quoted

@@ -16,7 +16,7 @@ import {
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { abortedError, throwIfAborted } from '../deadline.js';
-import { type LostChunk, loadError } from './failure.js';
+import { describeLoss, type LostChunk, loadError } from './failure.js';
 import type { LoadProgress, NodeLoadReport } from './report.js';
 import { sourcesOf } from './sources.js';
 import { copyTables } from './table-copies.js';
@@ -83,6 +83,7 @@ export class LoadRun {
         retries: 0,
         checksumFailures: 0,
         fallbackChunks: 0,
+        fallbackReason: '',
       };
     });
   }
@@ -122,6 +123,7 @@ export class LoadRun {
     const again = lost.filter(({ node }) => this.#nodes[node]!.transport !== 'tcp');
     if (again.length < lost.length)
       throw this.#error(lost.filter(({ node }) => this.#nodes[node]!.transport === 'tcp'));
+    for (const one of again) this.#reports[one.node]!.fallbackReason ||= describeLoss(one);
     if (again.length > 0)
       await this.#readOverTcp(
         again.map(({ chunk }) => chunk),
@@ -129,7 +131,7 @@ export class LoadRun {
       );
   }
 
-  /** Reads once more over tcp, from the same nodes, what `local` could not bring. */
+  /** Reads once more over tcp, from the same nodes, what one-sided reads could not bring. */
   async #readOverTcp(chunks: readonly number[], sources: Uint16Array): Promise<void> {
     const only = new Uint16Array(sources.length).fill(SOURCE_SKIP);
     for (const chunk of chunks) only[chunk] = sources[chunk]!;

@@ -14,6 +14,8 @@ export interface NodeLoadReport {
   checksumFailures: number;
   /** Chunks that `local` or `fabric` could not bring and that came over tcp from the same node. */
   fallbackChunks: number;
+  /** Why they did not come the first way, in words; '' when all did. */
+  fallbackReason: string;
 }
 
 /** What a load did. */
