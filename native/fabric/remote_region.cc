@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kReadBytesMax = 1 << 20;
 constexpr size_t kReadsInFlight = 16;
+constexpr int64_t kWaitMsMax = 50;  // how long a provider that forgets to wake us is not looked at
 
 using Clock = std::chrono::steady_clock;
 
@@ -88,7 +89,8 @@ void RemoteRegion::ReadNow(FabricConnection& connection, uint64_t offset, void* 
     }
     if (ended > 0 || connection.state() == FabricConnection::State::kBroken) continue;
     pollfd wait{connection.WaitDescriptor(), POLLIN, 0};
-    if (wait.fd >= 0) poll(&wait, 1, 50);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (wait.fd >= 0) poll(&wait, 1, static_cast<int>(std::clamp<int64_t>(left, 0, kWaitMsMax)));
   }
 }
 
