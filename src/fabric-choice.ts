@@ -133,6 +133,7 @@ function faultOf(
     const isMeant = provider === wanted.provider && (wanted.device ?? device) === device;
     if (!isMeant) return `${fabricName(wanted)} was asked for`;
   }
+  if (!filter.allows(provider)) return `FI_PROVIDER=${filter.text} excludes it`;
   if (endpoint === 'dgram') return 'datagram endpoints cannot read remote memory';
   const unsafe = unsafeReason(provider);
   if (unsafe) return unsafe;

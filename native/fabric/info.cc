@@ -91,7 +91,12 @@ FabricInfo FabricInfo::Query(const FabricQuery& query) {
     FabricQuery typed = query;
     typed.type = type;
     const FabricInfo found = AllOfType(typed, true, &failed);
-    if (found) return FabricInfo(FabricLibrary::Load().dupinfo(found.get()));
+    for (const fi_info* info = found.get(); info != nullptr; info = info->next) {
+      // Not every provider looks at the name in the hints.
+      const bool meant = query.device.empty() || query.device == info->domain_attr->name;
+      if (meant) return FabricInfo(FabricLibrary::Load().dupinfo(info));
+    }
+    if (found) failed = -FI_ENODEV;
   }
   const std::string place = query.host.empty() ? "this host" : query.host;
   const std::string device = query.device.empty() ? "" : " on device " + query.device;
