@@ -65,14 +65,14 @@ function optionsOf(command: Command): OptionInfo[] {
   const help = command.createHelp();
   return help.visibleOptions(command).map((option) => ({
     names: [option.short, option.long].filter((name) => name !== undefined),
-    value: valueOf(option),
+    value: valueNameOf(option),
     term: help.optionTerm(option),
     description: help.optionDescription(option),
     choices: option.argChoices ?? [],
   }));
 }
 
-function valueOf(option: Option): string | null {
+function valueNameOf(option: Option): string | null {
   if (!option.required && !option.optional) return null;
   return /[<[](.+)[>\]]/.exec(option.flags)![1]!;
 }

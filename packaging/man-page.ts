@@ -51,7 +51,10 @@ function remarks(text: string): string[] {
   }
   if (inExample) lines.push('.EE\n.RE');
   // A paragraph that a blank line and a heading both begin is one.
-  return ['.PP', ...lines].join('\n').replace(/(\.PP\n)+/g, '.PP\n').split('\n');
+  return ['.PP', ...lines]
+    .join('\n')
+    .replace(/(\.PP\n)+/g, '.PP\n')
+    .split('\n');
 }
 
 function sentence(text: string): string {

@@ -35,8 +35,8 @@ export class TestProcess {
   }
 
   /** Waits for its end. Returns the exit code, or null when a signal ended it. */
-  async ended(): Promise<number | null> {
-    const timer = setTimeout(() => this.signal('SIGKILL'), EXIT_TIMEOUT_MS);
+  async ended(timeoutMs = EXIT_TIMEOUT_MS): Promise<number | null> {
+    const timer = setTimeout(() => this.signal('SIGKILL'), timeoutMs);
     await this.#exit;
     clearTimeout(timer);
     return this.child.exitCode;
