@@ -32,6 +32,10 @@ export class Counters {
   /** Attempts to authenticate, and those of them that failed. */
   authCmds = 0;
   authErrors = 0;
+  /** TLS handshakes that failed. */
+  tlsErrors = 0;
+  /** Commands refused because the user may not give them. */
+  deniedCommands = 0;
   /** Of `stats detail`. */
   readonly prefixes = new PrefixStats();
 

@@ -1,2 +1,2 @@
 export { StorageNode } from './node.js';
-export { defaultLocalPath, ITEM_SIZE_MAX, type NodeOptions } from './options.js';
+export { defaultLocalPath, ITEM_SIZE_MAX, LOG_LEVELS, type NodeOptions, resolveOptions } from './options.js';

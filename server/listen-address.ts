@@ -29,6 +29,20 @@ export function parseListenAddresses(text: string): ListenAddress[] {
   );
 }
 
+/**
+ * Reads where metrics are served: `ADDRESS:PORT`, or a port of 127.0.0.1.
+ * @throws VolleyError ERR_VOLLEY_USAGE when it is neither
+ */
+export function parseMetricsAddress(text: string): { host: string; port: number } {
+  const entry = /^\d{1,5}$/.test(text) ? `127.0.0.1:${text}` : text;
+  const { host, port, plain } = parseEntry(entry);
+  if (port !== null && !plain) return { host, port };
+  throw new VolleyError(
+    'ERR_VOLLEY_USAGE',
+    `--metrics-listen ${text} tells no port; give 9150 or 10.0.0.1:9150`,
+  );
+}
+
 /** An address as it is written in a URL: `127.0.0.1:11211`, `[::1]:11211`. */
 export function formatAddress(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

@@ -1,21 +1,27 @@
 import { readFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import { VolleyError } from '../src/errors.js';
 import { wayName } from '../src/fabric-choice.js';
 import { type FabricCounts, native, type Region, ROOT } from '../src/native.js';
 import { readAuthFile } from './auth/auth-file.js';
 import type { Credentials } from './auth/credentials.js';
 import { Throttle } from './auth/throttle.js';
+import { Clients } from './clients.js';
 import { systemClock } from './clock.js';
-import { Connection, type ConnectionContext } from './connection.js';
+import type { ConnectionContext } from './connection.js';
 import { Counters } from './counters.js';
 import { type FabricOutcome, offerFabric } from './fabric.js';
 import { Flights } from './flights.js';
+import {
+  formatAddress,
+  type ListenAddress,
+  parseListenAddresses,
+  parseMetricsAddress,
+} from './listen-address.js';
+import { Listeners } from './listeners.js';
 import { claimSocketPath } from './local-socket.js';
+import { type Log, openLog } from './log.js';
+import { MetricsServer } from './metrics/metrics-server.js';
 import { defaultLocalPath, type NodeOptions, resolveOptions } from './options.js';
-import { Rejections } from './rejections.js';
 import { Slots } from './slots.js';
 import { Stats } from './stats.js';
 import { Store } from './store.js';
@@ -27,10 +33,6 @@ const PAGE_BYTES = 1_054_720;
 const TICK_MS = 250;
 /** How often connections are asked whether they stall, in ticks. */
 const STALL_CHECK_TICKS = 4;
-const KEEP_ALIVE_MS = 60_000;
-const DRAIN_POLL_MS = 20;
-/** Milliseconds that clients have to close their side when the node stops. */
-const FAREWELL_MS = 250;
 const PACKAGE: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** The memcached whose commands are spoken, for clients that look at the number, then our own version. */
 const VERSION = `1.6.0-volley-${PACKAGE.version}`;
@@ -38,18 +40,19 @@ const VERSION = `1.6.0-volley-${PACKAGE.version}`;
 /** A storage node: owns a region of memory, serves it by the memcached protocols and hands it out on this host. */
 export class StorageNode {
   readonly options: NodeOptions;
-  /** TCP port listened on; set by start(). */
-  port = 0;
   /** The unix socket that hands out the region, or null; set by start(). */
   localPath: string | null = null;
+  log: Log;
   /** How the region is read over a fabric. */
   fabric: FabricOutcome = { offer: null, reason: 'not started' };
   private readonly region: Region;
   private readonly slots: Slots;
   private readonly context: ConnectionContext;
-  private readonly server: Server;
-  private readonly connections = new Set<Connection>();
-  private readonly rejections = new Rejections();
+  private readonly listeners: Listeners;
+  private readonly addresses: readonly ListenAddress[];
+  private readonly clients: Clients;
+  private readonly metrics: MetricsServer;
+  private status: 'starting' | 'serving' | 'draining' = 'starting';
   private ticker: NodeJS.Timeout | undefined;
   private ticks = 0;
   private stopped: Promise<void> | undefined;
@@ -61,6 +64,8 @@ export class StorageNode {
    */
   constructor(given: Partial<NodeOptions> = {}) {
     this.options = resolveOptions(given);
+    this.log = openLog(this.options);
+    this.addresses = parseListenAddresses(this.options.address);
     const { memoryBytes, tableItems, hugepages, quarantineMs, authFile } = this.options;
     const credentials = authFile === null ? null : readAuthFile(authFile);
     this.region = new (native().Region)({
@@ -78,10 +83,24 @@ export class StorageNode {
       nowMs: systemClock.monotonicMs,
     });
     this.context = this.assemble(flights, credentials);
-    this.server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-      (socket) => this.accept(socket),
-    );
+    this.clients = this.openClients();
+    this.metrics = new MetricsServer(this.context.stats, () => this.health);
+    this.listeners = new Listeners({
+      addresses: this.addresses,
+      port: this.options.port,
+      backlog: this.options.backlog,
+      onSocket: (socket, plain) => this.clients.accept(socket, plain),
+      onError: ({ message }) => this.log.error({ reason: message }, 'a connection could not be accepted'),
+    });
+  }
+
+  private openClients(): Clients {
+    try {
+      return new Clients(this.context, this.options, this.log);
+    } catch (error) {
+      this.region.close();
+      throw error;
+    }
   }
 
   private assemble(flights: Flights, credentials: Credentials | null): ConnectionContext {
@@ -121,12 +140,38 @@ export class StorageNode {
 
   /** What the node calls itself. */
   get name(): string {
-    return this.options.name || `${this.options.address}:${this.port}`;
+    return this.options.name || this.place;
+  }
+
+  /** TCP port listened on, known after start(); 0 on a unix socket. */
+  get port(): number {
+    return this.listeners.port;
+  }
+
+  /** Where the node is first listened for: `127.0.0.1:11211`, or the unix socket's path. */
+  get place(): string {
+    return this.options.socketPath ?? formatAddress(this.addresses[0]!.host, this.port);
   }
 
   /** What became of those who wanted to connect over the fabric. */
   get fabricCounts(): FabricCounts {
     return this.region.fabricCounts;
+  }
+
+  /** Where metrics are served, known after start(); 0 when they are not. */
+  get metricsPort(): number {
+    return this.metrics.port;
+  }
+
+  /** Whether the node takes connections. */
+  get accepts(): boolean {
+    return this.status === 'serving';
+  }
+
+  private get health() {
+    const { name, epoch, status } = this;
+    const uptimeSeconds = Math.floor(process.uptime());
+    return { status, name, epoch, uptimeSeconds, items: this.context.store.itemCount };
   }
 
   /** The region's epoch, 16 hex digits. */
@@ -151,6 +196,8 @@ export class StorageNode {
    */
   async start(): Promise<void> {
     try {
+      const { metricsListen } = this.options;
+      if (metricsListen !== null) await this.metrics.listen(parseMetricsAddress(metricsListen));
       await this.listen();
       await this.share();
     } catch (error) {
@@ -159,67 +206,57 @@ export class StorageNode {
     }
     this.ticker = setInterval(() => this.tick(), TICK_MS);
     this.ticker.unref();
+    this.status = 'serving';
+    this.log.info({ place: this.place, epoch: this.epoch }, 'serving');
   }
 
   private async listen(): Promise<void> {
-    const { address, port } = this.options;
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, address, port)));
-      this.server.listen({ host: address, port, backlog: 1024 }, resolve);
-    });
-    this.server.on('error', (error) => this.log(`a connection could not be accepted: ${error.message}`));
-    const bound = this.server.address();
-    if (bound !== null && typeof bound === 'object') this.port = bound.port;
+    const { socketPath, socketMode } = this.options;
+    if (socketPath === null) await this.listeners.listen();
+    else await this.listeners.listenOnSocket(socketPath, socketMode);
+    this.log = this.log.child({ node: this.name });
+    this.clients.log = this.log;
   }
 
   private async share(): Promise<void> {
-    const { local, fabric, address, maxConnections, fabricHoldMs } = this.options;
-    const place = { address, connectionsMax: maxConnections, placeHeldMs: fabricHoldMs };
+    const { local, fabric, socketPath, maxConnections, fabricHoldMs } = this.options;
+    const place = {
+      address: this.addresses[0]!.host,
+      connectionsMax: maxConnections,
+      placeHeldMs: fabricHoldMs,
+    };
     this.fabric = await offerFabric(this.region, fabric, place);
     const { offer, reason } = this.fabric;
-    this.log(offer === null ? `not read over a fabric: ${reason}` : `read over ${wayName(offer)}: ${reason}`);
+    const how = offer === null ? 'not read over a fabric' : `read over ${wayName(offer)}`;
+    this.log.info({ reason }, how);
     if (local === 'off') return;
-    const path = local === 'auto' ? defaultLocalPath(this.port) : local;
+    const own = socketPath === null ? defaultLocalPath(this.port) : `${socketPath}.region`;
+    const path = local === 'auto' ? own : local;
     await claimSocketPath(path);
     this.region.share(path);
     this.localPath = path;
-  }
-
-  private accept(socket: Socket): void {
-    const { counters } = this.context;
-    counters.totalConnections++;
-    if (this.connections.size >= this.options.maxConnections) {
-      counters.rejectedConnections++;
-      this.rejections.add(socket);
-      return;
-    }
-    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-    const connection = new Connection(socket, this.context, () => {
-      this.connections.delete(connection);
-      counters.currConnections--;
-      this.log(`${peer} closed`);
-    });
-    this.connections.add(connection);
-    counters.currConnections++;
-    this.log(`${peer} connected`);
   }
 
   private tick(): void {
     this.slots.release();
     this.context.sweeper.tick();
     this.ticks++;
-    if (this.ticks % STALL_CHECK_TICKS !== 0) return;
-    for (const connection of this.connections) {
-      const reason = connection.stalled();
-      if (reason === null) continue;
-      this.context.counters.shedConnections++;
-      this.log(`a connection is closed: ${reason}`);
-      connection.destroy();
-    }
+    if (this.ticks % STALL_CHECK_TICKS === 0) this.clients.shed();
   }
 
-  private log(text: string): void {
-    if (this.options.verbosity > 0) process.stderr.write(`volley node ${this.name}: ${text}\n`);
+  /**
+   * Reads the auth file and the certificates anew, for clients to come: those who are in stay in. What cannot be used is
+   * logged, and stays as it was.
+   */
+  reload(): void {
+    const { authFile } = this.options;
+    try {
+      if (authFile !== null) this.context.login!.credentials = readAuthFile(authFile);
+      this.clients.reload();
+      this.log.info('auth file and certificates are read anew');
+    } catch (error) {
+      this.log.error({ reason: (error as Error).message }, 'not all could be read anew');
+    }
   }
 
   /** Stops: takes no more connections, answers what was received, and frees the region. Takes a bounded time. */
@@ -229,44 +266,16 @@ export class StorageNode {
   }
 
   private async shutDown(): Promise<void> {
+    this.status = 'draining';
     clearInterval(this.ticker);
     this.region.unshare();
     this.localPath = null;
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
-    // Bytes that have arrived already are read in these turns of the event loop.
-    await nextTurn();
-    await nextTurn();
-    for (const connection of this.connections) connection.drain();
-    await this.until(() => this.allSaid(), this.options.drainTimeoutMs);
-    await this.until(() => this.connections.size === 0, FAREWELL_MS);
-    for (const connection of this.connections) connection.destroy();
-    this.rejections.destroy();
+    const closed = this.listeners.close();
+    await this.clients.drain();
     await closed;
+    await this.metrics.close();
     this.context.sweeper.stop();
     this.context.waiters.stop();
     this.region.close();
   }
-
-  private allSaid(): boolean {
-    for (const connection of this.connections) {
-      if (!connection.hasSaidAll) return false;
-    }
-    return true;
-  }
-
-  private async until(isTrue: () => boolean, timeoutMs: number): Promise<void> {
-    const endMs = systemClock.monotonicMs() + timeoutMs;
-    while (!isTrue() && systemClock.monotonicMs() < endMs) await delay(DRAIN_POLL_MS);
-  }
-}
-
-function listenError(error: NodeJS.ErrnoException, address: string, port: number): VolleyError {
-  const where = `${address}:${port}`;
-  const reasons: Record<string, string> = {
-    EADDRINUSE: `cannot listen on ${where}: something listens there already; give another port with -p`,
-    EADDRNOTAVAIL: `cannot listen on ${where}: this host has no such address; give one that it has with -l`,
-    EACCES: `cannot listen on ${where}: this user may not use the port; give one above 1023 with -p`,
-  };
-  const message = reasons[error.code ?? ''] ?? `cannot listen on ${where}: ${error.message}`;
-  return new VolleyError('ERR_VOLLEY_ADDRESS', message, { cause: error });
 }

@@ -1,18 +1,27 @@
-import { isIP } from 'node:net';
 import { tmpdir, totalmem, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { VolleyError } from '../src/errors.js';
 import { parseFabric } from '../src/fabric-choice.js';
 import { formatBytes } from '../src/units.js';
+import { parseListenAddresses, parseMetricsAddress } from './listen-address.js';
 
 const MIB = 1024 * 1024;
 
 /** How a storage node is to run; every field has a default. */
 export interface NodeOptions {
-  /** IP address to listen on. Default 127.0.0.1. */
+  /**
+   * IP addresses to listen on, separated by commas; each may have a port of its own, and `notls:` before it. The first
+   * one is what the node is named by and where a fabric listens. Default 127.0.0.1.
+   */
   address: string;
   /** TCP port; 0 takes a free one. Default 11211. */
   port: number;
+  /** Unix socket on which memcached's protocols are spoken instead of TCP, or null. Default null. */
+  socketPath: string | null;
+  /** That socket's mode. Default 0o700. */
+  socketMode: number;
+  /** Connections that may wait to be accepted. Default 1024. */
+  backlog: number;
   /**
    * Memory for values, in bytes. Default 64 MiB. Each begun MiB is a page of the arena, which holds 1 MiB of chunks
    * and takes 1,054,720 bytes.
@@ -52,21 +61,47 @@ export interface NodeOptions {
   drainTimeoutMs: number;
   /** File of `user:password` lines that clients have to authenticate against, or null to be open to all. Default null. */
   authFile: string | null;
-  /** 1 and more: connections and what became of them are told on stderr. Default 0. */
+  /** Whether clients speak TLS. Default whether there is a certificate. */
+  tls: boolean;
+  /** Files in PEM: certificate chain; private key, when it is not in the same file; authorities of clients. Default null. */
+  tlsCert: string | null;
+  tlsKey: string | null;
+  tlsCa: string | null;
+  /** Whether clients are asked for a certificate, and have to show a good one. Default require where there is tlsCa. */
+  tlsVerify: 'none' | 'request' | 'require';
+  /** In OpenSSL's notation; empty for Node's choice. Default empty. */
+  tlsCiphers: string;
+  tlsMinVersion: '1.2' | '1.3';
+  /** `ADDRESS:PORT`, or a port of loopback, where /metrics and /health are served; null for nowhere. Default null. */
+  metricsListen: string | null;
+  /** Whether clients may empty the node with flush_all. Default true. */
+  flushAllowed: boolean;
+  /** memcached's -v: 1 logs what becomes of connections, 2 more. Default 0. */
   verbosity: number;
+  /** What is logged at least, or null to go by the verbosity: `warn`, `debug` from 1 on, `trace` from 2 on. Default null. */
+  logLevel: LogLevel | null;
+  /** JSON lines, or lines for people; `auto` takes the latter when stderr is a terminal. Default auto. */
+  logFormat: 'auto' | 'json' | 'text';
 }
 
+export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
 export const ITEM_SIZE_MAX = MIB;
+/** A day. */
+const TIMEOUT_MS_MAX = 86_400_000;
 /** 16 TiB: for as many items as the default table may have. */
 const MEMORY_BYTES_MAX = 2 ** 44;
 
 /** Fills in the defaults. @throws VolleyError ERR_VOLLEY_USAGE when a value is out of bounds */
 export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
   const memoryBytes = given.memoryBytes ?? 64 * MIB;
-  const address = given.address ?? '127.0.0.1';
   const options: NodeOptions = {
-    address,
+    address: '127.0.0.1',
     port: 11211,
+    socketPath: null,
+    socketMode: 0o700,
+    backlog: 1024,
     memoryBytes,
     itemSizeMax: ITEM_SIZE_MAX,
     maxConnections: 1024,
@@ -82,12 +117,26 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     loginTimeoutMs: 10_000,
     drainTimeoutMs: 5000,
     authFile: null,
+    tls: (given.tlsCert ?? null) !== null,
+    tlsCert: null,
+    tlsKey: null,
+    tlsCa: null,
+    tlsVerify: given.tlsCa ? 'require' : 'none',
+    tlsCiphers: '',
+    tlsMinVersion: '1.2',
+    metricsListen: null,
+    flushAllowed: true,
     verbosity: 0,
+    logLevel: null,
+    logFormat: 'auto',
     ...dropUndefined(given),
   };
-  if (isIP(options.address) === 0)
-    throw usage(`the address "${options.address}" is no IP address, such as 127.0.0.1`);
+  parseListenAddresses(options.address);
+  if (options.metricsListen !== null) parseMetricsAddress(options.metricsListen);
+  checkTls(options);
   bound('the port', options.port, 0, 65_535);
+  bound('the mode of the socket (-a)', options.socketMode, 0, 0o777);
+  bound('the backlog (-b)', options.backlog, 1, 65_535);
   bound('the memory (-m) in bytes', options.memoryBytes, MIB, MEMORY_BYTES_MAX);
   if (options.memoryBytes > totalmem()) {
     const asked = formatBytes(options.memoryBytes);
@@ -95,6 +144,9 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
   }
   bound('the item size limit (-I) in bytes', options.itemSizeMax, 1024, ITEM_SIZE_MAX);
   bound('the connection limit (-c)', options.maxConnections, 1, 1_000_000);
+  for (const name of ['idle', 'stall', 'login', 'drain'] as const) {
+    bound(`the ${name} timeout in milliseconds`, options[`${name}TimeoutMs`], 0, TIMEOUT_MS_MAX);
+  }
   bound('the quarantine in milliseconds', options.quarantineMs, 0, 3_600_000);
   parseFabric(options.fabric);
   bound('the hold of fabric connections in milliseconds', options.fabricHoldMs, 0, 2 ** 31 - 1);
@@ -103,6 +155,15 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     throw usage('the name of a node has at most 255 characters of printable ASCII');
   }
   return options;
+}
+
+function checkTls({ tls, tlsCert, tlsCa, tlsVerify, socketPath }: NodeOptions): void {
+  if (!tls) return;
+  if (tlsCert === null) throw usage('TLS (-Z) needs a certificate; give --tls-cert and --tls-key');
+  if (socketPath !== null) throw usage('TLS is for TCP; leave it out with a unix socket (-s)');
+  if (tlsVerify !== 'none' && tlsCa === null) {
+    throw usage(`clients' certificates cannot be examined (--tls-verify ${tlsVerify}) without --tls-ca`);
+  }
 }
 
 /** Where the region is handed out by default: a folder of this user that is emptied at boot. */

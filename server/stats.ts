@@ -16,6 +16,7 @@ export interface StatsSource {
     readonly options: NodeOptions;
     readonly name: string;
     readonly port: number;
+    readonly accepts: boolean;
     readonly localPath: string | null;
     readonly epoch: string;
     readonly notice: string | null;
@@ -99,10 +100,12 @@ export class Stats {
       store_no_memory: counters.storeNoMemory,
       auth_cmds: counters.authCmds,
       auth_errors: counters.authErrors,
+      cmd_denied: counters.deniedCommands,
+      ssl_handshake_errors: counters.tlsErrors,
       bytes_read: counters.bytesRead,
       bytes_written: counters.bytesWritten,
       limit_maxbytes: options.memoryBytes,
-      accepting_conns: 1,
+      accepting_conns: Number(this.source.node.accepts),
       threads: 1,
       bytes: store.itemBytes,
       curr_items: store.itemCount,
@@ -176,7 +179,8 @@ export class Stats {
       maxconns_fast: 'yes',
       idle_timeout: Math.ceil(options.idleTimeoutMs / 1000),
       binding_protocol: 'auto-negotiate',
-      flush_enabled: 'yes',
+      flush_enabled: options.flushAllowed ? 'yes' : 'no',
+      ssl_enabled: options.tls ? 'yes' : 'no',
       dump_enabled: 'yes',
       quarantine_ms: options.quarantineMs,
       hugepages: options.hugepages,

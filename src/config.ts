@@ -10,6 +10,18 @@ const NODES_DEFAULT = ['127.0.0.1:11211'];
 /** Where a list of storage nodes came from. */
 export type NodesOrigin = '--nodes' | 'VOLLEY_NODES' | 'config file' | 'default';
 
+/** What a config file may tell. */
+const KEYS = ['nodes', 'user', 'password', 'tls', 'node'] as const;
+
+/** A config file's content. */
+export interface ConfigFile {
+  path: string;
+  mode: number;
+  /** Its source, to tell where in it something stands. */
+  text: string;
+  fields: Record<string, unknown>;
+}
+
 /** The user's config file: $VOLLEY_CONFIG, else ~/.config/volley/config.json. */
 function configPath(): string {
   return process.env.VOLLEY_CONFIG || join(homedir(), '.config', 'volley', 'config.json');
@@ -83,38 +95,68 @@ function configuredCredentials(): Credentials | null {
   return { user: user as string, password: password as string };
 }
 
-/** The config file's fields and its mode, or null when there is none. */
-function readConfig(): { path: string; mode: number; fields: Record<string, unknown> } | null {
-  const path = configPath();
-  let mode: number;
-  let fields: unknown;
+/**
+ * Reads the config file: $VOLLEY_CONFIG, else ~/.config/volley/config.json, or null when there is none.
+ * @param given another file, which must be there
+ * @throws VolleyError ERR_VOLLEY_USAGE when it cannot be read, is no JSON object or tells what is unknown
+ */
+export function readConfig(given?: string): ConfigFile | null {
+  const path = given ?? configPath();
   try {
     const descriptor = openSync(path, 'r');
     try {
-      mode = fstatSync(descriptor).mode;
-      fields = parseJson(path, readFileSync(descriptor, 'utf8'));
+      const { mode } = fstatSync(descriptor);
+      const text = readFileSync(descriptor, 'utf8');
+      const fields = parseJson(path, text);
+      const config = { path, mode, text, fields };
+      checkKeys(config, fields, KEYS, '');
+      return config;
     } finally {
       closeSync(descriptor);
     }
   } catch (error) {
     if (error instanceof VolleyError) throw error;
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (isMissing && !process.env.VOLLEY_CONFIG) return null;
+    if (isMissing && given === undefined && !process.env.VOLLEY_CONFIG) return null;
     throw configError(path, systemWords(error));
   }
-  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
-    throw configError(path, 'it holds no JSON object');
-  }
-  return { path, mode, fields: fields as Record<string, unknown> };
 }
 
-/** What JSON.parse says of a fault quotes the text, which may hold a password. */
-function parseJson(path: string, text: string): unknown {
+/**
+ * Checks that `fields`, which is a part of the config file, has no keys but these.
+ * @param prefix what stands before the keys in messages, such as `node.`
+ * @throws VolleyError ERR_VOLLEY_USAGE that names file, line and key
+ */
+export function checkKeys(
+  { path, text }: ConfigFile,
+  fields: Record<string, unknown>,
+  known: readonly string[],
+  prefix: string,
+): void {
+  const key = Object.keys(fields).find((name) => !known.includes(name));
+  if (key === undefined) return;
+  const at = text.indexOf(JSON.stringify(key));
+  const line = at < 0 ? '' : ` in line ${text.slice(0, at).split('\n').length}`;
+  throw new VolleyError(
+    'ERR_VOLLEY_USAGE',
+    `the config file ${path} cannot be used: "${prefix}${key}"${line} is unknown; known are ${known.join(', ')}`,
+  );
+}
+
+/** What JSON.parse says of a fault quotes the text, which may hold a password; only the line is told. */
+function parseJson(path: string, text: string): Record<string, unknown> {
+  let fields: unknown;
   try {
-    return JSON.parse(text);
-  } catch {
-    throw configError(path, 'it is not JSON');
+    fields = JSON.parse(text);
+  } catch (error) {
+    const position = /at position (\d+)/.exec(String(error))?.[1];
+    const line = position ? ` (line ${text.slice(0, Number(position)).split('\n').length})` : '';
+    throw configError(path, `it is not JSON${line}`);
   }
+  if (typeof fields === 'object' && fields !== null && !Array.isArray(fields)) {
+    return fields as Record<string, unknown>;
+  }
+  throw configError(path, 'it holds no JSON object');
 }
 
 function configError(path: string, fault: string): VolleyError {

@@ -1,116 +1,154 @@
+import { rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { InvalidArgumentError, Option } from 'commander';
+import { Option } from 'commander';
 import { StorageNode } from '../../server/index.js';
-import { parseSize } from '../../src/units.js';
+import { VolleyError } from '../../src/errors.js';
+import { systemWords } from '../../src/system-error.js';
+import { configure, formatConfiguration } from '../node/configuration.js';
+import { readExtendedOptions } from '../node/extended-options.js';
+import { FOREIGN_FLAGS, judgeForeignFlag } from '../node/memcached-flags.js';
+import type { Given, Setting } from '../node/setting.js';
+import { SETTINGS, settingOf } from '../node/settings.js';
+import { printJson, printLines } from '../output.js';
 
 const MIB = 1024 * 1024;
+const INTERRUPTED_EXIT = 1;
+const AFTERWARDS = `
+Each setting is also a key of "node" in the config file and a variable of the environment: --memory-limit, "memory-limit",
+VOLLEY_NODE_MEMORY_LIMIT. A flag counts more than the environment, that more than the file; --dump-config tells what is in
+effect and why. memcached's other flags are understood, and refused where they ask for what a node does not do.
+SIGTERM and SIGINT end the node when commands under way are answered, a second one at once; SIGHUP reads the auth file and
+the certificates anew.`;
 
-interface NodeFlags {
-  listen: string;
-  port: number;
-  memory: string;
-  connections: number;
-  itemSize: string;
-  verbose: number;
-  name?: string;
-  local: string;
-  fabric: string;
-  tableItems?: number;
-  hugepages: 'auto' | 'off';
-  quarantine: number;
-  authFile?: string;
+/** What the command line told. */
+interface CommandLine {
+  given: Given[];
+  notes: string[];
+  config?: string;
+  dumpConfig?: boolean;
+  pidfile?: string;
   json?: boolean;
 }
 
 /** `volley node`: runs a storage node until SIGTERM or SIGINT. */
 export function register(program: Command): void {
-  program
-    .command('node')
-    .description('run a storage node until SIGTERM or SIGINT')
-    .option('-l, --listen <address>', 'IP address to listen on', '127.0.0.1')
-    .option('-p, --port <port>', 'TCP port; 0 takes a free one', wholeNumber, 11211)
-    .option('-m, --memory <size>', 'memory for values; a bare number is in MB', '64')
-    .option('-c, --connections <count>', 'connections open at once', wholeNumber, 1024)
-    .option('-I, --item-size <size>', 'longest value, at most 1M', '1M')
-    .option('-v, --verbose', 'tell of connections on stderr', (_, count: number) => count + 1, 0)
-    .option('--name <name>', 'what the node calls itself (default: address:port)')
-    .option('--local <path>', 'unix socket that hands out the memory on this host, or auto, or off', 'auto')
+  const command = program.command('node').description('run a storage node until SIGTERM or SIGINT');
+  const line: CommandLine = { given: [], notes: [] };
+  for (const setting of SETTINGS) addSetting(command, setting, line);
+  for (const flag of FOREIGN_FLAGS) {
+    const option = new Option(flag.flags).hideHelp();
+    command.addOption(option);
+    command.on(`option:${option.name()}`, (value: string | null) => {
+      const note = judgeForeignFlag(flag, value);
+      if (note !== null) line.notes.push(note);
+    });
+  }
+  command
     .option(
-      '--fabric <provider>',
-      'fabric to be read over: PROVIDER or PROVIDER/DEVICE (verbs, net…), or auto (devices only), or off',
-      'auto',
+      '-o, --extended <options>',
+      "memcached's -o: idle_timeout=SECONDS, ssl_chain_cert=FILE, ssl_key=FILE…",
     )
-    .option(
-      '--table-items <count>',
-      'items that the hashtable has room for (default: one per 4k of memory)',
-      wholeNumber,
-    )
-    .addOption(
-      new Option('--hugepages <how>', 'whether to use hugepages').choices(['auto', 'off']).default('auto'),
-    )
-    .option(
-      '--quarantine <ms>',
-      'milliseconds that freed memory rests before it is reused',
-      wholeNumber,
-      1000,
-    )
-    .option('-Y, --auth-file <file>', 'have clients authenticate: lines of user:password, mode 600')
+    .option('-P, --pidfile <file>', 'keep the process id in this file while the node runs')
+    .option('--config <file>', 'config file (default: $VOLLEY_CONFIG, else ~/.config/volley/config.json)')
+    .option('--dump-config', 'print the configuration that is in effect, and where each value comes from')
     .option('--json', 'print one JSON line when ready')
-    .action((flags: NodeFlags) => run(flags));
+    .addHelpText('after', AFTERWARDS)
+    .on('option:extended', (list: string) => addExtended(list, line))
+    .action((flags: Omit<CommandLine, 'given' | 'notes'>) => run({ ...flags, ...line }));
 }
 
-function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
-  return Number(text);
+function addSetting(command: Command, setting: Setting, line: CommandLine): void {
+  const { name, letter, value, help, byDefault } = setting;
+  const names = letter ? `-${letter}, --${name}` : `--${name}`;
+  const text = byDefault === undefined ? help : `${help} (default: ${byDefault})`;
+  const option = new Option(value === null ? names : `${names} <${value}>`, text);
+  command.addOption(option);
+  const origin = letter ? `-${letter}` : `--${name}`;
+  let count = 0;
+  command.on(`option:${option.name()}`, (given: string | null) => {
+    count++;
+    const counted = name === 'verbose' ? String(count) : 'on';
+    line.given.push({ setting, text: given ?? counted, origin, source: 'flag' });
+  });
 }
 
-async function run(flags: NodeFlags): Promise<void> {
-  const node = new StorageNode({
-    address: flags.listen,
-    port: flags.port,
-    memoryBytes: parseSize(flags.memory, '-m', MIB),
-    maxConnections: flags.connections,
-    itemSizeMax: parseSize(flags.itemSize, '-I'),
-    verbosity: flags.verbose,
-    name: flags.name,
-    local: flags.local,
-    fabric: flags.fabric,
-    tableItems: flags.tableItems,
-    hugepages: flags.hugepages,
-    quarantineMs: flags.quarantine,
-    authFile: flags.authFile,
-  });
-  const signal = new Promise<void>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve());
-  });
+function addExtended(list: string, line: CommandLine): void {
+  const { settings, notes } = readExtendedOptions(list);
+  line.notes.push(...notes);
+  for (const { name, text, origin } of settings) {
+    line.given.push({ setting: settingOf(name)!, text, origin, source: 'flag' });
+  }
+}
+
+async function run(line: CommandLine): Promise<void> {
+  const { options, effective } = configure(line.given, process.env, line.config);
+  if (line.dumpConfig) {
+    if (line.json) printJson({ settings: effective });
+    else printLines(...formatConfiguration(effective));
+    return;
+  }
+  const node = new StorageNode(options);
+  for (const note of line.notes) node.log.warn(note);
+  const ended = endOf(node);
   await node.start();
-  process.stdout.write(flags.json ? jsonLine(node) : readyLine(node));
-  if (node.notice !== null) process.stderr.write(`volley node: ${node.notice}\n`);
-  await signal;
-  await node.stop();
+  if (line.pidfile) writePid(line.pidfile);
+  try {
+    process.stdout.write(line.json ? jsonLine(node) : readyLine(node));
+    if (node.notice !== null) node.log.warn(node.notice);
+    await ended;
+    await node.stop();
+  } finally {
+    if (line.pidfile) rmSync(line.pidfile, { force: true });
+  }
+}
+
+/** Resolves at the first SIGTERM or SIGINT; the next one ends the process. SIGHUP makes the node read its files anew. */
+function endOf(node: StorageNode): Promise<void> {
+  return new Promise((resolve) => {
+    let isEnding = false;
+    const onSignal = (name: NodeJS.Signals) => {
+      if (isEnding) process.exit(INTERRUPTED_EXIT);
+      isEnding = true;
+      node.log.info({ signal: name }, 'stopping');
+      resolve();
+    };
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+    process.on('SIGHUP', () => node.reload());
+  });
+}
+
+function writePid(path: string): void {
+  try {
+    writeFileSync(path, `${process.pid}\n`);
+  } catch (error) {
+    const words = `cannot write the pidfile ${path}: ${systemWords(error)}; give another path with -P`;
+    throw new VolleyError('ERR_VOLLEY_FILE', words, { cause: error });
+  }
 }
 
 function readyLine(node: StorageNode): string {
-  const { address, memoryBytes } = node.options;
+  const { memoryBytes } = node.options;
   const local = node.localPath === null ? 'local off' : `local ${node.localPath}`;
   const memory = `${Math.ceil(memoryBytes / MIB)} MiB`;
   const { offer } = node.fabric;
   const fabric = offer === null ? '' : `, fabric ${offer.provider} port ${offer.port}`;
-  return `volley node ${node.name} listening on ${address}:${node.port}, ${memory}, ${local}${fabric}\n`;
+  return `volley node ${node.name} listening on ${node.place}, ${memory}, ${local}${fabric}\n`;
 }
 
 function jsonLine(node: StorageNode): string {
-  const { name, port, epoch, notice } = node;
-  const { address, memoryBytes } = node.options;
+  const { name, port, epoch, notice, metricsPort } = node;
+  const { address, socketPath, memoryBytes } = node.options;
   const line = {
     event: 'listening',
     name,
     address,
     port,
+    socketPath,
     pid: process.pid,
     local: node.localPath,
     epoch,
     memoryBytes,
+    metricsPort,
     notice,
   };
   return `${JSON.stringify(line)}\n`;

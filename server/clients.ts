@@ -1,0 +1,120 @@
+import type { Socket } from 'node:net';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { Connection, type ConnectionContext } from './connection.js';
+import { formatAddress } from './listen-address.js';
+import type { Log } from './log.js';
+import type { NodeOptions } from './options.js';
+import { Rejections } from './rejections.js';
+import { TlsGate } from './tls-gate.js';
+
+const DRAIN_POLL_MS = 20;
+/** Milliseconds that clients have to close their side when the node stops. */
+const FAREWELL_MS = 250;
+
+/** All clients of a node's memcached port: who may come in, who has to go. */
+export class Clients {
+  /** To be replaced when the node's name is known. */
+  log: Log;
+  /** Sockets that take a place, those in a TLS handshake too. */
+  private readonly sockets = new Set<Socket>();
+  private readonly connections = new Set<Connection>();
+  private readonly rejections = new Rejections();
+  private readonly gate: TlsGate | null;
+
+  /** @throws VolleyError ERR_VOLLEY_FILE when TLS is wanted and its files cannot be used */
+  constructor(
+    private readonly context: ConnectionContext,
+    private readonly options: NodeOptions,
+    log: Log,
+  ) {
+    this.log = log;
+    this.gate = options.tls ? this.makeGate() : null;
+  }
+
+  private makeGate(): TlsGate {
+    const onFailed = (reason: string) => {
+      this.context.counters.tlsErrors++;
+      this.log.info({ reason }, 'a TLS handshake failed');
+    };
+    return new TlsGate(this.options, (socket) => this.serve(socket), onFailed);
+  }
+
+  /** Takes a client that has just connected, or turns it away. @param plain whether it speaks no TLS in any case */
+  accept(socket: Socket, plain: boolean): void {
+    const { counters } = this.context;
+    counters.totalConnections++;
+    const isSecure = this.gate !== null && !plain;
+    if (this.sockets.size >= this.options.maxConnections) {
+      counters.rejectedConnections++;
+      // There is no telling a client why before it has shaken hands.
+      if (isSecure) socket.destroy();
+      else this.rejections.add(socket);
+      return;
+    }
+    this.sockets.add(socket);
+    socket.once('close', () => this.sockets.delete(socket));
+    if (isSecure) this.gate!.admit(socket);
+    else this.serve(socket);
+  }
+
+  private serve(socket: Socket): void {
+    const { counters } = this.context;
+    const peer = peerOf(socket);
+    const connection = new Connection(socket, peer, this.context, () => {
+      this.connections.delete(connection);
+      counters.currConnections--;
+      this.log.debug({ peer }, 'closed');
+    });
+    this.connections.add(connection);
+    counters.currConnections++;
+    this.log.debug({ peer }, 'connected');
+  }
+
+  /** Closes the connections that stall or idle. */
+  shed(): void {
+    for (const connection of this.connections) {
+      const reason = connection.stalled();
+      if (reason === null) continue;
+      this.context.counters.shedConnections++;
+      this.log.info({ peer: connection.peer, reason }, 'a connection is closed');
+      connection.destroy();
+    }
+  }
+
+  /** Reads the certificates anew, for clients to come. @throws VolleyError ERR_VOLLEY_FILE; all stays as it was then */
+  reload(): void {
+    this.gate?.reload();
+  }
+
+  /** Answers the commands that were received, and closes all connections. Takes a bounded time. */
+  async drain(): Promise<void> {
+    // Bytes that have arrived already are read in these turns of the event loop.
+    await nextTurn();
+    await nextTurn();
+    for (const connection of this.connections) connection.drain();
+    await this.until(() => this.allSaid(), this.options.drainTimeoutMs);
+    await this.until(() => this.connections.size === 0, FAREWELL_MS);
+    for (const connection of this.connections) connection.destroy();
+    for (const socket of this.sockets) socket.destroy();
+    this.rejections.destroy();
+  }
+
+  private allSaid(): boolean {
+    for (const connection of this.connections) {
+      if (!connection.hasSaidAll) return false;
+    }
+    return true;
+  }
+
+  private async until(isTrue: () => boolean, timeoutMs: number): Promise<void> {
+    const { monotonicMs } = this.context.clock;
+    const endMs = monotonicMs() + timeoutMs;
+    while (!isTrue() && monotonicMs() < endMs) await delay(DRAIN_POLL_MS);
+  }
+}
+
+/** Who is at the other end, for the log. */
+function peerOf(socket: Socket): string {
+  const { remoteAddress, remotePort } = socket;
+  return remoteAddress === undefined ? 'unix socket' : formatAddress(remoteAddress, remotePort!);
+}

@@ -1,0 +1,65 @@
+import { figure, type MetricRow, samplesOf } from './metric.js';
+
+const volley = (type: MetricRow['type'], name: string, help: string, stat: string) =>
+  figure(type, `volley_${name}`, help, 'volley', stat);
+const general = (type: MetricRow['type'], name: string, help: string, stat: string) =>
+  figure(type, `volley_${name}`, help, 'general', stat);
+
+/** What only a Volley node has. */
+export const VOLLEY_METRICS: readonly MetricRow[] = [
+  {
+    name: 'volley_info',
+    type: 'gauge',
+    help: 'The node, and the epoch of its region',
+    labels: ['name', 'epoch', 'version'],
+    samples: ({ volley: { name, epoch }, general: { version } }) => [
+      { value: 1, labels: { name: name!, epoch: epoch!, version: version! } },
+    ],
+  },
+  {
+    name: 'volley_transport_offered',
+    type: 'gauge',
+    help: 'Whether the node can be read by this transport',
+    labels: ['transport'],
+    samples: ({ volley: { transports } }) => {
+      const offered = transports!.split(',');
+      return ['local', 'fabric', 'tcp'].map((transport) => {
+        return { value: Number(offered.includes(transport)), labels: { transport } };
+      });
+    },
+  },
+  {
+    name: 'volley_connections',
+    type: 'gauge',
+    help: 'Clients connected, by transport',
+    labels: ['transport'],
+    samples: ({ volley: { fabric_connections }, general: { curr_connections } }) =>
+      samplesOf([
+        [curr_connections, { transport: 'tcp' }],
+        [fabric_connections, { transport: 'fabric' }],
+      ]),
+  },
+  {
+    name: 'volley_fabric_refused_total',
+    type: 'counter',
+    help: 'Fabric connections refused: without the token, or beyond the limit',
+    labels: ['reason'],
+    samples: ({ volley: { fabric_refused_token, fabric_refused_full } }) =>
+      samplesOf([
+        [fabric_refused_token, { reason: 'token' }],
+        [fabric_refused_full, { reason: 'full' }],
+      ]),
+  },
+  volley('counter', 'fabric_reclaimed_total', 'Fabric connections closed to make room', 'fabric_reclaimed'),
+  volley('gauge', 'region_bytes', 'Bytes of the region', 'region_bytes'),
+  volley('gauge', 'table_entries', 'Places in the hashtable', 'table_entries'),
+  volley('gauge', 'table_items', 'Places taken', 'table_items'),
+  volley('gauge', 'table_fill_ratio', 'Places taken of all places', 'table_fill'),
+  volley('gauge', 'quarantine_slots', 'Freed slots that rest before they are reused', 'slots_quarantined'),
+  volley('gauge', 'quarantine_bytes', 'Their bytes', 'bytes_quarantined'),
+  general('counter', 'connections_shed_total', 'Stalling and idle connections closed', 'shed_connections'),
+  general('counter', 'logins_total', 'Attempts to authenticate', 'auth_cmds'),
+  general('counter', 'logins_refused_total', 'Attempts to authenticate that failed', 'auth_errors'),
+  general('counter', 'commands_denied_total', 'Commands that the user may not give', 'cmd_denied'),
+  general('counter', 'tls_handshake_errors_total', 'TLS handshakes that failed', 'ssl_handshake_errors'),
+];
