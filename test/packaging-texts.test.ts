@@ -27,7 +27,8 @@ function complete(line: string): string[] {
     COMP_CWORD=$(( $\{#COMP_WORDS[@]} - 1 ))
     _volley; printf '%s\\n' "$\{COMPREPLY[@]}"`;
   const args = ['-c', script, 'complete', join(folder, 'volley.bash'), folder, line];
-  const output = execFileSync('bash', args, { encoding: 'utf8' });
+  // Bash does not await what it substitutes; in a session of its own nobody takes that for a process left behind.
+  const output = execFileSync('setsid', ['--wait', 'bash', ...args], { encoding: 'utf8' });
   return output.split('\n').filter((word) => word !== '');
 }
 

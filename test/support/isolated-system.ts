@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmdirSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../../src/native.js';
@@ -27,7 +27,7 @@ mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
 for shared in dev proc sys; do mount --rbind "/$shared" "$1/root/$shared"; done
 for own in run tmp; do mount -t tmpfs -o mode=1777 tmpfs "$1/root/$own"; done
-mount -t tmpfs tmpfs "$1/root$2"
+[ ! -d "$1/root$2" ] || mount -t tmpfs tmpfs "$1/root$2"
 # Containers of Debian leave out manual pages.
 rm -f "$1/root/etc/dpkg/dpkg.cfg.d/docker" "$1/root/etc/dpkg/dpkg.cfg.d/excludes"
 ip link set lo up
@@ -87,6 +87,13 @@ export class IsolatedSystem {
     const { code, stdout, stderr } = await this.run('bash', '-c', line);
     if (code !== 0) throw new Error(`${line}: exit code ${code}: ${stderr}${stdout}`);
     return stdout;
+  }
+
+  /** Copies a file of the host into it. */
+  async put(source: string, path: string): Promise<void> {
+    const copy = this.spawn('dd', `of=${path}`, 'bs=1M', 'status=none');
+    copy.child.stdin!.end(readFileSync(source));
+    await copy.ended();
   }
 
   /** Files that were written, and whiteouts of those that were removed. */
