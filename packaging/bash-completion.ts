@@ -4,6 +4,10 @@ import type { CommandInfo, CommandLineInfo, OptionInfo } from './command-line.js
 const COMMON_VALUES: Readonly<Record<string, readonly string[]>> = {
   '--fabric': ['auto', 'off', 'verbs', 'net'],
   '--local': ['auto', 'off'],
+  '--log-format': ['auto', 'json', 'text'],
+  '--log-level': ['silent', 'error', 'warn', 'info', 'debug', 'trace'],
+  '--tls-min-version': ['1.2', '1.3'],
+  '--tls-verify': ['none', 'request', 'require'],
 };
 /** What values and operands are called that are files. */
 const FILE_NAMES: ReadonlySet<string> = new Set(['file', 'path']);

@@ -92,7 +92,7 @@ test('bash completes commands, options, values and files', () => {
   assert.equal(complete('volley load x --out im'), ['images']);
   assert.equal(complete('volley node --local o'), ['off']);
   assert.equal(complete('volley help bo'), ['boot']);
-  assert.equal(complete('volley rm '), complete('volley rm -').slice());
+  assert.equal(complete('volley rm '), complete('volley rm -'));
   // Nothing is known of what a name or a number could be.
   assert.equal(complete('volley upload --name '), []);
   assert.equal(complete('volley node -p '), []);
