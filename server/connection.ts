@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { GuardedCommands } from './auth/guarded-commands.js';
 import { Login, type LoginContext } from './auth/login.js';
 import type { Clock } from './clock.js';
 import type { Flights } from './flights.js';
@@ -21,6 +22,8 @@ export interface ConnectionContext extends SessionContext {
   /** What clients have to authenticate against, or null when the node is open to all. */
   login: LoginContext | null;
   clock: Clock;
+  /** Whether flush_all is carried out. */
+  flushAllowed: boolean;
   idleTimeoutMs: number;
   stallTimeoutMs: number;
   loginTimeoutMs: number;
@@ -75,12 +78,16 @@ export class Connection {
     const { arena } = this.context.store;
     const replies = isBinary ? new BinaryReplies(this.output, arena) : new TextReplies(this.output, arena);
     const onReady = () => this.goOn();
-    const { login } = this.context;
+    const { login, counters, flushAllowed } = this.context;
     const gate = login && new Login(login, this.socket.remoteAddress ?? '', onReady);
-    this.session = new Session(this.context, this.output, replies, onReady, gate);
-    if (isBinary) return new BinaryParser(this.session);
-    const parser = new TextParser(this.session);
-    return gate ? new TextLogin(this.session, parser) : parser;
+    const session = new Session(this.context, this.output, replies, onReady, gate);
+    this.session = session;
+    const isGuarded = gate !== null || !flushAllowed;
+    const rights = () => gate?.rights ?? 'all';
+    const handler = isGuarded ? new GuardedCommands(session, counters, rights, flushAllowed) : session;
+    if (isBinary) return new BinaryParser(handler);
+    const parser = new TextParser(handler);
+    return gate ? new TextLogin(handler, parser) : parser;
   }
 
   private take(bytes: Uint8Array): void {

@@ -105,7 +105,7 @@ export class StorageNode {
 
   private assemble(flights: Flights, credentials: Credentials | null): ConnectionContext {
     const { options, region, slots } = this;
-    const { itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } = options;
+    const { flushAllowed, itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } = options;
     const clock = systemClock;
     const counters = new Counters();
     const store = new Store({ region, slots, itemSizeMax, clock });
@@ -131,6 +131,7 @@ export class StorageNode {
       flights,
       login,
       clock,
+      flushAllowed,
       quarantineMs,
       idleTimeoutMs,
       stallTimeoutMs,

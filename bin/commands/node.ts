@@ -38,8 +38,8 @@ export function register(program: Command): void {
   for (const flag of FOREIGN_FLAGS) {
     const option = new Option(flag.flags).hideHelp();
     command.addOption(option);
-    command.on(`option:${option.name()}`, (value: string | null) => {
-      const note = judgeForeignFlag(flag, value);
+    command.on(`option:${option.name()}`, (value?: string | null) => {
+      const note = judgeForeignFlag(flag, value ?? null);
       if (note !== null) line.notes.push(note);
     });
   }

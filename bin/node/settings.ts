@@ -143,7 +143,7 @@ export const SETTINGS: readonly Setting[] = [
     name: 'auth-file',
     letter: 'Y',
     value: 'file',
-    help: 'have clients authenticate: lines of user:password or user:password:read, mode 600',
+    help: 'have clients authenticate: lines of user:password, with " read" behind it for who may only read; mode 600',
     field: 'authFile',
     read: textOrOff,
   },

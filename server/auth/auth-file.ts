@@ -1,25 +1,28 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { VolleyError } from '../../src/errors.js';
 import { systemWords } from '../../src/system-error.js';
-import { Credentials } from './credentials.js';
+import { Credentials, type Entry } from './credentials.js';
+import type { Rights } from './rights.js';
 
 const FILE_BYTES_MAX = 16 * 1024;
 const USERS_MAX = 64;
 /** Longest line: memcached's limit. */
 const LINE_BYTES_MAX = 255;
+const BLANK = 0x20;
 const COLON = 0x3a;
 const LF = 0x0a;
 const CR = 0x0d;
 
 /**
- * Reads memcached's auth file: lines of `user:password`. A user may have several passwords, so that one can be changed
+ * Reads memcached's auth file: lines of `user:password`, behind which, after a blank, `read` or `all` tells what the user may
+ * do (memcached knows no rights; default all). A user may have several passwords, so that one can be changed
  * without a moment when neither is right. The file must be regular, belong to root or to this process's user, and be
  * closed to everybody else.
  * @throws VolleyError ERR_VOLLEY_FILE that tells what is wrong with the file, and never what is in it
  */
 export function readAuthFile(path: string): Credentials {
   const text = readGuarded(path);
-  const entries: { user: Uint8Array; password: Uint8Array }[] = [];
+  const entries: Entry[] = [];
   for (let at = 0, line = 1; at < text.length; line++) {
     const next = text.indexOf(LF, at);
     let end = next < 0 ? text.length : next;
@@ -34,20 +37,27 @@ export function readAuthFile(path: string): Credentials {
   return credentials;
 }
 
-function parseLine(
-  path: string,
-  line: Uint8Array,
-  number: number,
-): { user: Uint8Array; password: Uint8Array } {
-  const colon = line.indexOf(COLON);
+function parseLine(path: string, line: Uint8Array, number: number): Entry {
   const where = `line ${number}`;
-  if (colon < 1 || colon === line.length - 1) throw unusable(path, `${where} is not user:password`);
-  if (line.length > LINE_BYTES_MAX) throw unusable(path, `${where} has more than ${LINE_BYTES_MAX} bytes`);
+  const blank = line.indexOf(BLANK);
+  const entry = blank < 0 ? line : line.subarray(0, blank);
+  const rights = blank < 0 ? 'all' : Buffer.from(line.subarray(blank + 1)).toString('latin1');
+  const colon = entry.indexOf(COLON);
+  if (colon < 1 || colon === entry.length - 1) throw unusable(path, `${where} is not user:password`);
+  if (entry.length > LINE_BYTES_MAX) throw unusable(path, `${where} has more than ${LINE_BYTES_MAX} bytes`);
   // The text protocol separates user and password by a blank.
-  if (line.some((byte) => byte <= 0x20 || byte === 0x7f)) {
+  if (entry.some((byte) => byte <= 0x20 || byte === 0x7f)) {
     throw unusable(path, `${where} has a blank or a control character in the user or the password`);
   }
-  return { user: line.subarray(0, colon), password: line.subarray(colon + 1) };
+  // What is behind the blank is not told: it may be part of a password.
+  if (!isRights(rights)) {
+    throw unusable(path, `${where} has a blank that "read" or "all" does not follow, or one in the password`);
+  }
+  return { user: entry.subarray(0, colon), password: entry.subarray(colon + 1), rights };
+}
+
+function isRights(text: string): text is Rights {
+  return text === 'read' || text === 'all';
 }
 
 /** The file's bytes, read from the descriptor that was checked. */

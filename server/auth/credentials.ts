@@ -1,6 +1,14 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Rights } from './rights.js';
 
 const DIGEST_BYTES = 32;
+
+/** A line of the auth file. */
+export interface Entry {
+  user: Uint8Array;
+  password: Uint8Array;
+  rights: Rights;
+}
 
 /**
  * Who may use a node. Keeps keyed digests and no passwords; a comparison takes the same time whether nothing, the user or
@@ -8,18 +16,23 @@ const DIGEST_BYTES = 32;
  */
 export class Credentials {
   private readonly key = randomBytes(DIGEST_BYTES);
-  private readonly digests: Buffer[];
+  private readonly known: { digest: Buffer; rights: Rights }[];
 
-  constructor(entries: readonly { user: Uint8Array; password: Uint8Array }[]) {
-    this.digests = entries.map(({ user, password }) => this.digest(user, password));
+  constructor(entries: readonly Entry[]) {
+    this.known = entries.map(({ user, password, rights }) => {
+      return { digest: this.digest(user, password), rights };
+    });
   }
 
-  /** Whether there is such a user and this is a password of his. */
-  admit(user: Uint8Array, password: Uint8Array): boolean {
+  /** What the user may do, or null when there is no such user or this is no password of his. */
+  admit(user: Uint8Array, password: Uint8Array): Rights | null {
     const digest = this.digest(user, password);
-    let equal = 0;
-    for (const known of this.digests) equal += Number(timingSafeEqual(known, digest));
-    return equal > 0;
+    let admitted: Rights | null = null;
+    for (const known of this.known) {
+      // All are compared, whatever is found.
+      if (timingSafeEqual(known.digest, digest)) admitted ??= known.rights;
+    }
+    return admitted;
   }
 
   /** The user's length goes first, so that what is user and what password is never in doubt. */

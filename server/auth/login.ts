@@ -1,5 +1,6 @@
 import type { Counters } from '../counters.js';
 import type { Credentials } from './credentials.js';
+import type { Rights } from './rights.js';
 import type { Throttle } from './throttle.js';
 
 /** What all logins of a node share. */
@@ -15,6 +16,8 @@ export type Verdict = 'accepted' | 'denied' | 'throttled';
 export class Login {
   /** Whether the client has not authenticated yet. */
   locked = true;
+  /** What the client may do once it has. */
+  rights: Rights = 'read';
   private timer: NodeJS.Timeout | null = null;
 
   /**
@@ -36,14 +39,15 @@ export class Login {
   attempt(user: Uint8Array, password: Uint8Array, tell: (verdict: Verdict) => void): void {
     const { credentials, throttle } = this.context;
     this.locked = true;
-    const isRight = credentials.admit(user, password);
+    const rights = credentials.admit(user, password);
+    this.rights = rights ?? 'read';
     const waitMs = throttle.admit(this.address);
     if (waitMs === null) tell(this.conclude('throttled'));
-    else if (waitMs === 0) tell(this.conclude(isRight ? 'accepted' : 'denied'));
+    else if (waitMs === 0) tell(this.conclude(rights ? 'accepted' : 'denied'));
     else {
       this.timer = setTimeout(() => {
         this.timer = null;
-        tell(this.conclude(isRight ? 'accepted' : 'denied'));
+        tell(this.conclude(rights ? 'accepted' : 'denied'));
         this.onReady();
       }, waitMs);
     }

@@ -19,6 +19,8 @@ const NOT_STORED: Status = [0x05, 'Not stored.'];
 const NOT_NUMERIC: Status = [0x06, 'Non-numeric server-side value for incr or decr'];
 const AUTH_ERROR: Status = [0x20, 'Auth failure.'];
 const AUTH_CONTINUE: Status = [0x21, ''];
+/** Couchbase's EACCES; memcached knows no rights. */
+const NO_ACCESS: Status = [0x24, 'No access.'];
 const UNKNOWN_COMMAND: Status = [0x81, 'Unknown command'];
 const NO_MEMORY: Status = [0x82, 'Out of memory allocating item'];
 
@@ -117,7 +119,9 @@ export class BinaryReplies implements Replies {
 
   refused(request: Request, refusal: Refusal): void {
     if (refusal === 'magic') return;
-    if (refusal === 'locked') this.say(request, AUTH_ERROR);
+    // memcached answers a flush that is switched off as it does what is not authenticated.
+    if (refusal === 'locked' || refusal === 'no-flush') this.say(request, AUTH_ERROR);
+    else if (refusal === 'forbidden') this.say(request, NO_ACCESS);
     else if (refusal === 'stats-detail') this.say(request, NOT_FOUND);
     else this.say(request, refusal === 'unknown' || refusal === 'length' ? UNKNOWN_COMMAND : INVALID);
   }

@@ -114,6 +114,8 @@ export type Refusal =
   | 'termination' // text: a value that authenticates and does not end with CR LF
   | 'token' // text: a value that authenticates and is not user and password
   | 'locked' // what is for authenticated clients alone; the connection ends
+  | 'forbidden' // the user may only read
+  | 'no-flush' // flush_all is switched off
   | 'http' // text: an HTTP request; the connection ends without a word
   | 'magic'; // binary: not a request; the connection ends without a word
 

@@ -44,6 +44,8 @@ const REFUSALS: Record<Refusal, string> = {
   length: `${BAD_FORMAT}\r\n`,
   magic: '',
   unauthenticated: 'CLIENT_ERROR unauthenticated\r\n',
+  forbidden: 'CLIENT_ERROR this user may only read\r\n',
+  'no-flush': 'CLIENT_ERROR flush_all not allowed\r\n',
   termination: 'CLIENT_ERROR bad command line termination\r\n',
   token: 'CLIENT_ERROR bad authentication token format\r\n',
   locked: 'CLIENT_ERROR unauthenticated\r\n',
