@@ -25,6 +25,8 @@ export interface JudgedWay extends FabricWay {
 export const DEVICE_PROVIDERS = ['verbs', 'efa', 'cxi', 'opx', 'psm3', 'psm2'] as const;
 /** What runs over sockets or shared memory; no faster than Volley's own transports. */
 const SOFTWARE_PROVIDERS = ['net', 'tcp', 'sockets', 'udp', 'shm', 'sm2', 'lnx'];
+/** What libfabric answers to who wants to listen on all addresses; memory cannot be registered with it. */
+const VERBS_ANY_DEVICE = 'verbs_any_domain';
 /** Lets whoever connects read all of the process' memory, with any key. */
 const UNSAFE_PROVIDERS = ['shm', 'sm2'];
 
@@ -133,6 +135,7 @@ function faultOf(
     const isMeant = provider === wanted.provider && (wanted.device ?? device) === device;
     if (!isMeant) return `${fabricName(wanted)} was asked for`;
   }
+  if (device === VERBS_ANY_DEVICE) return "it needs the device's own address: -l ADDRESS";
   if (!filter.allows(provider)) return `FI_PROVIDER=${filter.text} excludes it`;
   if (endpoint === 'dgram') return 'datagram endpoints cannot read remote memory';
   const unsafe = unsafeReason(provider);

@@ -75,6 +75,7 @@ test('what cannot read remote memory, is elsewhere or is not safe is not taken, 
   assert.match(reason('auto', way('verbs/mlx5_0', 'dgram')), /datagram/);
   assert.match(reason('auto', way('psm2/hfi1_0', 'rdm', { reads: false })), /cannot read remote memory/);
   assert.match(reason('auto', way('verbs/mlx5_0', 'msg', { here: false })), /not at this address/);
+  assert.match(reason('verbs', way('verbs/verbs_any_domain', 'msg')), /-l ADDRESS/);
   assert.match(reason('shm', way('shm/shm', 'rdm')), /any key/);
 });
 
@@ -116,8 +117,8 @@ test('why a provider has nothing to offer is told from the devices and their por
     assert.match(absence(['verbs']), /port down: mlx5_0 is DOWN/);
     port('mlx5_1', '4: ACTIVE');
     assert.equal(fabricDevices(root), [
-      { name: 'mlx5_0', portStates: ['DOWN'] },
-      { name: 'mlx5_1', portStates: ['ACTIVE'] },
+      { name: 'mlx5_0', portStates: ['DOWN'], networkInterface: '' },
+      { name: 'mlx5_1', portStates: ['ACTIVE'], networkInterface: '' },
     ]);
     assert.match(absence([]), /ibverbs-providers/);
     mkdirSync(join(root, 'cxi', 'cxi0'), { recursive: true });

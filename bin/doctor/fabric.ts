@@ -27,7 +27,7 @@ export interface FabricReport {
   libfabric: string | null;
   /** FI_PROVIDER as it is set, or null. */
   filter: string | null;
-  /** What a node with `--fabric auto` that listens on all addresses takes. Clients take what a node offers. */
+  /** What a node with `--fabric auto` takes when it listens on that device's address. Clients take what a node offers. */
   chosen: FabricUse | null;
   ways: FabricRow[];
 }
@@ -58,7 +58,7 @@ export async function checkFabrics(memlock: Check): Promise<FabricFindings> {
 /** What libfabric has, or why it cannot be asked. */
 async function takeSurvey(): Promise<FabricSurvey | Error> {
   try {
-    return await native().surveyFabrics({ host: '', listening: true });
+    return await native().surveyFabrics({ host: '', listening: false });
   } catch (error) {
     if (isVolleyError(error)) return error;
     throw error;

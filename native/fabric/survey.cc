@@ -52,7 +52,8 @@ FabricSurvey FabricSurvey::Make(const FabricQuery& query) {
     survey.providers.insert(info->fabric_attr->prov_name);
   }
   Collector collector(&survey.ways);
-  collector.Add(FabricInfo::All(query, true), true, true);
+  const bool routed = query.listening || !query.host.empty();
+  collector.Add(FabricInfo::All(query, routed), true, true);
   if (!query.host.empty()) collector.Add(FabricInfo::All(query, false), true, false);
   collector.Add(Everything(query, 0), false, false);
   return survey;
