@@ -101,6 +101,7 @@ installTest(
       '--reuid=volley',
       '--regid=volley',
       '--clear-groups',
+      '--reset-env',
       'volley',
       'node',
       '--json',
