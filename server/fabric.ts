@@ -57,23 +57,28 @@ async function offerWanted(
   if (wanted !== 'auto') refuseImpossible(wanted, filter);
   const host = address === '0.0.0.0' || address === '::' ? '' : address;
   const provider = wanted === 'auto' ? undefined : wanted.provider;
-  const survey = await native().surveyFabrics({ host, listening: true, ...(provider && { provider }) });
-  const judged = judgeFabrics(wanted, survey, filter);
+  const here = { host, listening: true, ...(provider && { provider }) };
+  const judged: JudgedWay[] = [];
   const failures: Error[] = [];
-  for (const way of judged) {
-    if (way.rank === null) continue;
-    const { provider, device, endpoint } = way;
-    if (endpoint === 'dgram') continue;
-    try {
-      const limits = { connectionsMax, placeHeldMs };
-      const offer = region.offer({ provider, device, endpoint, host, port: 0, ...limits });
-      return { offer, reason: reasonFor(way, judged, failures) };
-    } catch (error) {
-      if (!isVolleyError(error)) throw error;
-      failures.push(error);
+  // Most providers are slow to tell of reliable datagrams, and connections come first anyway.
+  for (const endpoint of ['msg', 'rdm'] as const) {
+    const survey = await native().surveyFabrics({ ...here, endpoint });
+    judged.push(...judgeFabrics(wanted, survey, filter));
+    for (const way of judged) {
+      if (way.rank === null || way.endpoint !== endpoint) continue;
+      const { provider, device } = way;
+      try {
+        const limits = { connectionsMax, placeHeldMs };
+        const offer = region.offer({ provider, device, endpoint, host, port: 0, ...limits });
+        return { offer, reason: reasonFor(way, judged, failures) };
+      } catch (error) {
+        if (!isVolleyError(error)) throw error;
+        failures.push(error);
+      }
     }
   }
-  throw failures[0] ?? nothingUsable(wanted, judged, address);
+  if (failures[0]) throw failures[0];
+  throw nothingUsable(wanted, judgeFabrics(wanted, await native().surveyFabrics(here), filter), address);
 }
 
 /** @throws VolleyError ERR_VOLLEY_FABRIC when no device could make it right */

@@ -284,9 +284,15 @@ export interface Native {
   /**
    * Asks libfabric what there is, at an address to listen on or to reach (empty: any).
    * @param options.provider default: all
+   * @param options.endpoint tells of ways of this kind that can read, and of no others; default: all
    * Rejects with `code` ERR_VOLLEY_SETUP where libfabric is not installed.
    */
-  surveyFabrics(options: { provider?: string; host: string; listening: boolean }): Promise<FabricSurvey>;
+  surveyFabrics(options: {
+    provider?: string;
+    endpoint?: 'msg' | 'rdm';
+    host: string;
+    listening: boolean;
+  }): Promise<FabricSurvey>;
   GuestMemory: {
     /** A sparse memfd of zeros. */
     create(bytes: number, options?: { hugepages?: boolean }): GuestMemory;

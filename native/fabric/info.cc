@@ -76,11 +76,13 @@ FabricInfo FabricInfo::AllOfType(const FabricQuery& query, bool routed, int* fai
 
 FabricInfo FabricInfo::All(const FabricQuery& query, bool routed) {
   int failed = 0;
-  FabricQuery typed = query;
-  typed.type = FI_EP_MSG;
-  FabricInfo all = AllOfType(typed, routed, &failed);
-  typed.type = FI_EP_RDM;
-  all.Append(AllOfType(typed, routed, &failed));
+  FabricInfo all;
+  for (const fi_ep_type type : {FI_EP_MSG, FI_EP_RDM}) {
+    if (query.type != FI_EP_UNSPEC && query.type != type) continue;
+    FabricQuery typed = query;
+    typed.type = type;
+    all.Append(AllOfType(typed, routed, &failed));
+  }
   return all;
 }
 

@@ -27,6 +27,8 @@ const FabricLibrary& FabricLibrary::Load() {
 FabricLibrary::FabricLibrary() {
   // Debian's libfabric pulls in libinfinipath, whose constructor would take over SIGINT, SIGTERM and SIGSEGV from Node.
   setenv("IPATH_NO_BACKTRACE", "1", 0);
+  // For datagrams, of which we have no use, verbs would start a name server and wait for it whenever it is asked what there is.
+  setenv("FI_VERBS_DGRAM_USE_NAME_SERVER", "0", 0);
   void* library = dlopen("libfabric.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     throw Error("ERR_VOLLEY_SETUP", std::string("libfabric is not installed (") + dlerror() +

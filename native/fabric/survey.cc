@@ -55,7 +55,7 @@ FabricSurvey FabricSurvey::Make(const FabricQuery& query) {
   const bool routed = query.listening || !query.host.empty();
   collector.Add(FabricInfo::All(query, routed), true, true);
   if (!query.host.empty()) collector.Add(FabricInfo::All(query, false), true, false);
-  collector.Add(Everything(query, 0), false, false);
+  if (query.type == FI_EP_UNSPEC) collector.Add(Everything(query, 0), false, false);
   return survey;
 }
 

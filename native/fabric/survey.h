@@ -18,8 +18,8 @@ struct FabricSurvey {
     bool here;   // whether it is at the address, or routes to it
   };
 
-  /// Opens nothing; takes some hundred milliseconds where there are many providers. The query's device and type do not
-  /// matter. Throws Error ERR_VOLLEY_SETUP without libfabric.
+  /// Opens nothing; takes some hundred milliseconds where there are many providers. The query's device does not
+  /// matter; with a type, only ways of that type that can read are told of. Throws Error ERR_VOLLEY_SETUP without libfabric.
   static FabricSurvey Make(const FabricQuery& query);
 
   uint32_t version = 0;                // of libfabric, as FI_VERSION makes it
