@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bootTime } from './experiments/boot-time.js';
 import { chunkSizes } from './experiments/chunk-sizes.js';
+import { indexTraffic } from './experiments/index-traffic.js';
 import { loadFabric } from './experiments/load-fabric.js';
 import { loadLocal } from './experiments/load-local.js';
 import { loadTcp } from './experiments/load-tcp.js';
@@ -14,6 +15,7 @@ const EXPERIMENTS: Record<string, () => Promise<Figure[]>> = {
   'load-local': loadLocal,
   'load-tcp': loadTcp,
   'load-fabric': loadFabric,
+  'index-traffic': indexTraffic,
   upload,
   boot: bootTime,
 };

@@ -89,6 +89,7 @@ Reader::Result Reader::Run() {
       sum.verifyNs += part.verifyNs;
       sum.retries += part.retries;
       sum.checksumFailures += part.checksumFailures;
+      sum.indexBytes += part.indexBytes;
       if (sum.error.empty()) sum.error = part.error;
     }
   }

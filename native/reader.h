@@ -48,6 +48,7 @@ class Reader {
     uint64_t verifyNs = 0;
     uint64_t retries = 0;
     uint64_t checksumFailures = 0;
+    uint64_t indexBytes = 0;
     std::string error;
   };
 

@@ -66,6 +66,7 @@ void ReaderThread::Run() {
   }
   for (Path& path : paths_) {
     if (!path.finished) GiveUp(path, ReadStatus::kCanceled);
+    stats[path.index].indexBytes = path.endpoint->indexBytes();
     stats[path.index].error = path.endpoint->error();
     path.endpoint->Close();
   }

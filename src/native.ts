@@ -244,6 +244,8 @@ export interface ReaderPathStats {
   verifyNs: number;
   retries: number;
   checksumFailures: number;
+  /** Bytes of the node's hashtable that were read to find the values. */
+  indexBytes: number;
   /** What the system said when the path broke (`connect: Connection refused`), or ''. */
   error: string;
 }

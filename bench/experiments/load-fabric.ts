@@ -1,13 +1,11 @@
 import { Cluster, native } from '../../client/index.js';
-import { atLeast, below, type Figure, median } from '../support/figures.js';
+import { atLeast, type Figure, median } from '../support/figures.js';
 import { randomImage } from '../support/image.js';
 import { reference } from '../support/reference.js';
 import { startNode } from '../support/servers.js';
 
 const IMAGE_BYTES = 512 << 20;
 const ROUNDS = 7;
-const INDEX_SHARE_MAX = 0.05;
-const BUCKET_BYTES = 128;
 
 /** Loads of a 512 MB image over libfabric's net provider, beside a bare TCP stream over loopback. */
 export async function loadFabric(): Promise<Figure[]> {
@@ -23,11 +21,9 @@ export async function loadFabric(): Promise<Figure[]> {
       seconds.stream.push(median((await reference('stream', IMAGE_BYTES, 4)).slice(1)));
       seconds.fabric.push((await cluster.load(image, { destination })).seconds);
     }
-    const tableBytes = cluster.nodes[0]!.region!.info.bucketCount * BUCKET_BYTES;
     destination.close();
     await cluster.close();
     const speed = (times: number[]) => IMAGE_BYTES / median(times) / 1e9;
-    const share = (100 * tableBytes) / IMAGE_BYTES;
     return [
       atLeast(
         'load, fabric net',
@@ -37,7 +33,6 @@ export async function loadFabric(): Promise<Figure[]> {
         'GB/s',
         'TCP stream, read()',
       ),
-      below('index traffic of it, table copied', share, 100 * INDEX_SHARE_MAX, '%'),
     ];
   } finally {
     await node.stop();

@@ -5,7 +5,6 @@ import {
   FAILURE_REASONS,
   type GuestMemory,
   type LocalRegion,
-  native,
   type Reader,
   type ReaderPath,
   type ReaderPathStats,
@@ -17,6 +16,7 @@ import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { abortedError, throwIfAborted } from '../deadline.js';
 import { describeLoss, type LostChunk, loadError } from './failure.js';
+import { makeReader } from './mixed-reader.js';
 import type { LoadProgress, NodeLoadReport } from './report.js';
 import { sourcesOf } from './sources.js';
 import { copyTables } from './table-copies.js';
@@ -82,6 +82,7 @@ export class LoadRun {
         bytes: 0,
         retries: 0,
         checksumFailures: 0,
+        indexBytes: 0,
         fallbackChunks: 0,
         fallbackReason: '',
       };
@@ -113,7 +114,11 @@ export class LoadRun {
   async #readAll(): Promise<void> {
     const { records } = this.#target;
     const sources = sourcesOf(records, this.#ring);
-    await copyTables(this.#nodes, sources, this.#target.chunkBytes, this.#options.readTimeoutMs);
+    const { chunkBytes } = this.#target;
+    const copies = await copyTables(this.#nodes, sources, chunkBytes, this.#options.readTimeoutMs);
+    copies.forEach((bytes, node) => {
+      this.#reports[node]!.indexBytes += bytes;
+    });
     const first = await this.#read(this.#nodes.map(pathOf), sources);
     this.#zeroChunks = first.zeroChunks;
     first.paths.forEach((stats, node) => {
@@ -153,7 +158,7 @@ export class LoadRun {
       signal,
     } = this.#options;
     const { bytes, chunkBytes, records } = this.#target;
-    const reader = new (native().Reader)({
+    const plan = {
       destination,
       destinationOffset,
       destinationIsZero,
@@ -164,7 +169,8 @@ export class LoadRun {
       paths,
       keyPrefix: CHUNK_KEY_PREFIX,
       ...(readTimeoutMs === undefined ? {} : { readTimeoutMs }),
-    });
+    };
+    const reader = makeReader(plan, this.#nodes);
     const onAbort = () => reader.cancel();
     signal?.addEventListener('abort', onAbort, { once: true });
     const stopProgress = this.#watch(reader);
@@ -200,6 +206,7 @@ export class LoadRun {
     report.bytes += stats.bytes;
     report.retries += stats.retries;
     report.checksumFailures += stats.checksumFailures;
+    report.indexBytes += stats.indexBytes;
     this.#readNs += stats.readNs;
     this.#verifyNs += stats.verifyNs;
   }

@@ -12,6 +12,8 @@ export interface NodeLoadReport {
   bytes: number;
   retries: number;
   checksumFailures: number;
+  /** Bytes of the node's hashtable that were read over the fabric to find the chunks. */
+  indexBytes: number;
   /** Chunks that `local` or `fabric` could not bring and that came over tcp from the same node. */
   fallbackChunks: number;
   /** Why they did not come the first way, in words; '' when all did. */

@@ -12,23 +12,30 @@ const copied = new WeakSet<RemoteRegion>();
  * Copies the hashtables of nodes that are read over a fabric, where that is cheap beside what a load wants from them.
  * A copy that fails is no failure of the load: buckets are read instead, or the node proves dead.
  * @param sources per chunk the node to read it from
+ * @returns per node the bytes that were copied
  */
 export async function copyTables(
   nodes: readonly ClusterNode[],
   sources: Uint16Array,
   chunkBytes: number,
   timeoutMs = TIMEOUT_MS_DEFAULT,
-): Promise<void> {
-  if (!nodes.some(({ transport }) => transport === 'fabric')) return;
+): Promise<number[]> {
+  if (!nodes.some(({ transport }) => transport === 'fabric')) return [];
   const chunks = new Float64Array(nodes.length);
   for (const source of sources) if (source < chunks.length) chunks[source]!++;
   const copying = nodes.map(async ({ transport, region }, node) => {
-    if (transport !== 'fabric') return;
+    if (transport !== 'fabric') return 0;
     const remote = region as RemoteRegion;
     const tableBytes = remote.info.bucketCount * BUCKET_BYTES;
-    if (copied.has(remote) || tableBytes > chunks[node]! * chunkBytes * INDEX_SHARE_MAX) return;
+    if (copied.has(remote) || tableBytes > chunks[node]! * chunkBytes * INDEX_SHARE_MAX) return 0;
     copied.add(remote);
-    await remote.copyTable(timeoutMs).catch(() => copied.delete(remote));
+    return remote.copyTable(timeoutMs).then(
+      () => tableBytes,
+      () => {
+        copied.delete(remote);
+        return 0;
+      },
+    );
   });
-  await Promise.all(copying);
+  return Promise.all(copying);
 }

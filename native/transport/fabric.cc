@@ -134,6 +134,7 @@ void FabricEndpoint::Advance(Operation& operation, bool ok) {
   // After one failed read the queue pair is in error: nothing else will come through it.
   if (!ok) return connection_->Close();
   if (operation.phase == Phase::kValue) return Complete(operation, ReadStatus::kOk);
+  indexBytes_ += sizeof(Bucket);
   Entry entries[kEntriesPerBucket];
   int found = 0;
   for (const Entry& entry : Staging(operation)->entries) {

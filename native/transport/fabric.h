@@ -29,6 +29,7 @@ class FabricEndpoint final : public Endpoint {
   size_t Poll(Completion* out, size_t max) override;
   int WaitDescriptor(short* events) const override;
   void Close() override;
+  uint64_t indexBytes() const override { return indexBytes_; }
   const std::string& error() const override { return error_; }
 
  private:
@@ -71,6 +72,7 @@ class FabricEndpoint final : public Endpoint {
   std::deque<ReadRequest> posted_;
   std::deque<Completion> done_;
   std::unique_ptr<FabricConnection> connection_;
+  uint64_t indexBytes_ = 0;
   std::string error_;
 };
 

@@ -59,6 +59,8 @@ class Endpoint {
   virtual int WaitDescriptor(short* events) const = 0;
   /// Gives up all reads in flight, without completions. After it returned no destination is written. Idempotent.
   virtual void Close() = 0;
+  /// Bytes of a hashtable that were read to find the values.
+  virtual uint64_t indexBytes() const { return 0; }
   /// What the system said when the way broke, else "".
   virtual const std::string& error() const = 0;
 };
