@@ -11,8 +11,12 @@ static_assert(std::endian::native == std::endian::little, "regions are little-en
 
 inline constexpr char kRegionMagic[8] = {'V', 'O', 'L', 'L', 'E', 'Y', 'R', 'G'};
 inline constexpr char kHandOutMagic[8] = {'V', 'O', 'L', 'L', 'E', 'Y', 'F', 'D'};
-inline constexpr uint32_t kLayoutVersion = 1;
+inline constexpr uint32_t kLayoutVersion = 2;
 inline constexpr uint32_t kRegionHeaderBytes = 4096;
+/// Where the node that owns the region keeps its own copy of the header, and its ledger.
+inline constexpr uint32_t kOwnHeaderOffset = 2048;
+inline constexpr uint32_t kLedgerOffset = 1024;
+inline constexpr uint32_t kLedgerWords = 8;
 inline constexpr uint32_t kEntriesPerBucket = 4;
 inline constexpr uint32_t kArenaPageBytes = 1'054'720;
 inline constexpr uint32_t kSlotHeaderBytes = 64;
@@ -29,7 +33,7 @@ struct RegionHeader {
   uint64_t regionBytes;
   uint64_t epoch;
   uint64_t tableOffset;
-  uint64_t bucketCount;
+  uint64_t bucketCapacity;
   uint32_t bucketBytes;
   uint32_t entriesPerBucket;
   uint64_t arenaOffset;
@@ -37,9 +41,10 @@ struct RegionHeader {
   uint32_t arenaPageBytes;
   uint32_t slotHeaderBytes;
   uint64_t backingPageBytes;
-  uint64_t checksum;  // XXH3 of all before
+  uint64_t checksum;     // XXH3 of all before
+  uint64_t bucketCount;  // buckets in use; grows while the region lives
 };
-static_assert(sizeof(RegionHeader) == 96 && offsetof(RegionHeader, checksum) == 88);
+static_assert(sizeof(RegionHeader) == 104 && offsetof(RegionHeader, checksum) == 88);
 
 struct Entry {
   uint64_t fingerprint;  // 0: empty
@@ -67,9 +72,12 @@ struct SlotHeader {
   uint16_t textBytes;
   uint32_t valueOffset;
   uint32_t accessedAt;
-  uint8_t reserved[20];
+  uint32_t state;
+  uint64_t headXxh3;  // see HeadHash
+  uint32_t seen;
+  uint8_t reserved[4];
 };
-static_assert(sizeof(SlotHeader) == kSlotHeaderBytes && offsetof(SlotHeader, valueOffset) == 36);
+static_assert(sizeof(SlotHeader) == kSlotHeaderBytes && offsetof(SlotHeader, headXxh3) == 48);
 
 struct HandOut {
   char magic[8];

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
 
 #include "error.h"
@@ -49,6 +50,16 @@ UniqueFd Receive(int peer, HandOut* message) {
   return greeted ? std::move(fd) : UniqueFd();
 }
 
+/// Whether nobody who is not trusted anyway can shrink or write what a descriptor refers to.
+bool IsSafe(int fd, const struct stat& status) {
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && (seals & (F_SEAL_FUTURE_WRITE | F_SEAL_WRITE)) != 0) return true;
+  // The file of a node that is to find it again (--region): such files cannot be sealed.
+  const bool isFile = S_ISREG(status.st_mode) && status.st_nlink > 0 && (status.st_mode & 022) == 0;
+  const bool isReadOnly = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
+  return isFile && isReadOnly && (status.st_uid == 0 || status.st_uid == geteuid());
+}
+
 }  // namespace
 
 std::shared_ptr<LocalRegion> LocalRegion::Open(const std::string& path, int timeoutMs) {
@@ -73,20 +84,22 @@ LocalRegion::LocalRegion(int fd, const std::string& path) {
     throw Error("ERR_VOLLEY_LAYOUT", "the region handed out at " + path + " cannot be used: " + why);
   };
   struct stat status {};
-  const int seals = fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || (seals & (F_SEAL_FUTURE_WRITE | F_SEAL_WRITE)) == 0) {
-    refuse("it is not sealed");
-  }
-  if (fstat(fd, &status) != 0 || status.st_size < static_cast<off_t>(kRegionHeaderBytes)) {
-    refuse("it is too short");
-  }
+  if (fstat(fd, &status) != 0 || status.st_size < static_cast<off_t>(kRegionHeaderBytes)) refuse("it is too short");
+  if (!IsSafe(fd, status)) refuse("it is not sealed, and no file of root or this user");
   const auto bytes = static_cast<uint64_t>(status.st_size);
   mapping_ = Mapping(fd, bytes, PROT_READ);
   if (!mapping_) refuse(SystemMessage("mmap", errno));
   madvise(mapping_.data(), mapping_.bytes(), MADV_DONTDUMP);
   std::memcpy(&header_, mapping_.data(), sizeof header_);
   if (const char* fault = FaultOf(header_, bytes)) refuse(fault);
-  table_ = Hashtable(reinterpret_cast<Bucket*>(mapping_.data() + header_.tableOffset), header_.bucketCount);
+}
+
+Hashtable LocalRegion::table() const {
+  uint8_t* start = mapping_.data();
+  auto& told = reinterpret_cast<RegionHeader*>(start)->bucketCount;
+  const uint64_t count = std::atomic_ref<uint64_t>(told).load(std::memory_order_acquire);
+  const bool isSound = count >= 1 && count <= header_.bucketCapacity;
+  return {reinterpret_cast<Bucket*>(start + header_.tableOffset), isSound ? count : header_.bucketCount};
 }
 
 }  // namespace volley

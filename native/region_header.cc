@@ -19,16 +19,17 @@ const char* FaultOf(const RegionHeader& header, uint64_t bytes) {
   if (header.headerBytes != kRegionHeaderBytes || header.bucketBytes != sizeof(Bucket) ||
       header.entriesPerBucket != kEntriesPerBucket || header.arenaPageBytes != kArenaPageBytes ||
       header.slotHeaderBytes != kSlotHeaderBytes) {
-    return "its header tells sizes that layout version 1 does not have";
+    return "its header tells sizes that its layout version does not have";
   }
   const uint64_t fileBytes = header.regionBytes;
   if ((bytes != 0 && bytes != fileBytes) || fileBytes > kRegionBytesMax || header.epoch == 0) return "its header does not fit the memory";
-  const bool table = std::has_single_bit(header.bucketCount) && header.tableOffset % sizeof(Bucket) == 0 &&
-                     header.tableOffset >= kRegionHeaderBytes && header.tableOffset <= fileBytes &&
-                     header.bucketCount <= (fileBytes - header.tableOffset) / sizeof(Bucket);
+  const bool table = header.tableOffset % sizeof(Bucket) == 0 && header.tableOffset >= kRegionHeaderBytes &&
+                     header.tableOffset <= fileBytes && header.bucketCount >= 1 &&
+                     header.bucketCount <= header.bucketCapacity &&
+                     header.bucketCapacity <= (fileBytes - header.tableOffset) / sizeof(Bucket);
   if (!table) return "its table lies outside the region";
   const bool arena = header.arenaOffset <= fileBytes && header.arenaBytes <= fileBytes - header.arenaOffset &&
-                     header.arenaOffset >= header.tableOffset + header.bucketCount * sizeof(Bucket);
+                     header.arenaOffset >= header.tableOffset + header.bucketCapacity * sizeof(Bucket);
   return arena ? nullptr : "its arena lies outside the region";
 }
 

@@ -28,6 +28,11 @@ export interface FabricPlace {
   placeHeldMs: number;
 }
 
+/** Whether a region may come to be offered over a fabric, which pins all of its memory. */
+export function mayBeOffered(text: string): boolean {
+  return text === 'auto' ? fabricDevices().length > 0 : text !== 'off';
+}
+
 /**
  * Offers a region over a fabric.
  * @param text `auto` (the first device that there is at the address), `off`, or PROVIDER or PROVIDER/DEVICE

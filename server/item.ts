@@ -12,6 +12,8 @@ export const ITEM = {
   accessed: 40,
   /** Bits of STATE. */
   state: 44,
+  /** Start of the node (LEDGER.starts) that stored the item or has found it intact since. */
+  seen: 56,
 } as const;
 
 /** What the meta protocol keeps of an item. */
@@ -24,6 +26,8 @@ export const STATE = {
   fetched: 4,
   /** The key came as base64. */
   binaryKey: 8,
+  /** Read since the hand of the eviction went over it. */
+  referenced: 16,
 } as const;
 
 export const ITEM_MAGIC = 0x4d455449;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wayName } from '../src/fabric-choice.js';
-import { type FabricCounts, native, type Region, ROOT } from '../src/native.js';
+import { type FabricCounts, type Region, type RestoredItems, ROOT } from '../src/native.js';
 import { readAuthFile } from './auth/auth-file.js';
 import type { Credentials } from './auth/credentials.js';
 import { Throttle } from './auth/throttle.js';
@@ -9,7 +9,7 @@ import { Clients } from './clients.js';
 import { systemClock } from './clock.js';
 import type { ConnectionContext } from './connection.js';
 import { Counters } from './counters.js';
-import { type FabricOutcome, offerFabric } from './fabric.js';
+import { type FabricOutcome, mayBeOffered, offerFabric } from './fabric.js';
 import { Flights } from './flights.js';
 import {
   formatAddress,
@@ -21,15 +21,15 @@ import { Listeners } from './listeners.js';
 import { claimSocketPath } from './local-socket.js';
 import { type Log, openLog } from './log.js';
 import { MetricsServer } from './metrics/metrics-server.js';
+import { openRegion } from './open-region.js';
 import { defaultLocalPath, type NodeOptions, resolveOptions } from './options.js';
+import { restoreItems } from './restore.js';
 import { Slots } from './slots.js';
 import { Stats } from './stats.js';
 import { Store } from './store.js';
 import { Sweeper } from './sweeper.js';
 import { Waiters } from './waiters.js';
 
-const MIB = 1024 * 1024;
-const PAGE_BYTES = 1_054_720;
 const TICK_MS = 250;
 /** How often connections are asked whether they stall, in ticks. */
 const STALL_CHECK_TICKS = 4;
@@ -56,23 +56,22 @@ export class StorageNode {
   private ticker: NodeJS.Timeout | undefined;
   private ticks = 0;
   private stopped: Promise<void> | undefined;
+  /** Whether the region is gone. */
+  private isClosed = false;
 
   /**
    * Makes the region; stop() frees it.
    * @throws VolleyError ERR_VOLLEY_USAGE when an option is out of bounds, ERR_VOLLEY_FILE when the auth file cannot be
-   * used, ERR_VOLLEY_MEMORY when there is not enough
+   * used, or the region file, ERR_VOLLEY_LAYOUT when what that holds cannot be taken up, ERR_VOLLEY_MEMORY when there is
+   * not enough
    */
   constructor(given: Partial<NodeOptions> = {}) {
     this.options = resolveOptions(given);
     this.log = openLog(this.options);
     this.addresses = parseListenAddresses(this.options.address);
-    const { memoryBytes, tableItems, hugepages, quarantineMs, authFile } = this.options;
+    const { quarantineMs, authFile } = this.options;
     const credentials = authFile === null ? null : readAuthFile(authFile);
-    this.region = new (native().Region)({
-      arenaBytes: Math.ceil(memoryBytes / MIB) * PAGE_BYTES,
-      tableItems,
-      hugepages: hugepages === 'auto',
-    });
+    this.region = openRegion(this.options, mayBeOffered(this.options.fabric));
     const { pageBytes, arenaBytes } = this.region.info;
     const flights = new Flights();
     this.slots = new Slots({
@@ -81,6 +80,10 @@ export class StorageNode {
       quarantineMs,
       flights,
       nowMs: systemClock.monotonicMs,
+      onPage: (page, slotBytes) => {
+        // Connections that end late still give slots back.
+        if (!this.isClosed) this.region.cutPage(page, slotBytes);
+      },
     });
     this.context = this.assemble(flights, credentials);
     this.clients = this.openClients();
@@ -105,17 +108,19 @@ export class StorageNode {
 
   private assemble(flights: Flights, credentials: Credentials | null): ConnectionContext {
     const { options, region, slots } = this;
-    const { flushAllowed, itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } = options;
+    const { flushAllowed, itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } =
+      options;
     const clock = systemClock;
     const counters = new Counters();
     const store = new Store({ region, slots, itemSizeMax, clock });
+    restoreItems(region, slots, store);
     const stats = new Stats({
       node: this,
       version: VERSION,
       counters,
       store,
       slots,
-      region: region.info,
+      region,
       clock,
     });
     const sweeper = new Sweeper(store, clock);
@@ -183,6 +188,11 @@ export class StorageNode {
   /** What the node counts; live. */
   get counters(): Readonly<Counters> {
     return this.context.counters;
+  }
+
+  /** What an earlier node left behind in the region file; null when nothing was there. */
+  get restored(): RestoredItems | null {
+    return this.region.restored;
   }
 
   /** Why the region is not what was asked for (no hugepages…), or null. */
@@ -277,6 +287,7 @@ export class StorageNode {
     await this.metrics.close();
     this.context.sweeper.stop();
     this.context.waiters.stop();
+    this.isClosed = true;
     this.region.close();
   }
 }

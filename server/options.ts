@@ -31,8 +31,13 @@ export interface NodeOptions {
   itemSizeMax: number;
   /** Connections open at once. Default 1024. */
   maxConnections: number;
-  /** Items that the hashtable has room for. Default: one per 4 KiB of memory, at least 65,536. */
-  tableItems: number;
+  /**
+   * Items that the hashtable may grow to, or null: at least 65,536, and one per 512 bytes of memory; per 4 KiB where
+   * memory is taken whole (hugepages, a fabric). Default null.
+   */
+  tableItems: number | null;
+  /** File on tmpfs or hugetlbfs that holds the region, to be taken up by the next node; or null. Default null. */
+  region: string | null;
   /** Whether the region is backed by hugepages when there are enough. Default auto. */
   hugepages: 'auto' | 'off';
   /** What the node calls itself in `stats volley`. Default `address:port`. */
@@ -105,7 +110,8 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     memoryBytes,
     itemSizeMax: ITEM_SIZE_MAX,
     maxConnections: 1024,
-    tableItems: Math.max(65_536, Math.ceil(memoryBytes / 4096)),
+    tableItems: null,
+    region: null,
     hugepages: 'auto',
     name: '',
     local: 'auto',
@@ -150,7 +156,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
   bound('the quarantine in milliseconds', options.quarantineMs, 0, 3_600_000);
   parseFabric(options.fabric);
   bound('the hold of fabric connections in milliseconds', options.fabricHoldMs, 0, 2 ** 31 - 1);
-  bound('the table size in items', options.tableItems, 1, 2 ** 32);
+  if (options.tableItems !== null) bound('the table size in items', options.tableItems, 1, 2 ** 36);
   if (/[^\x20-\x7e]/.test(options.name) || options.name.length > 255) {
     throw usage('the name of a node has at most 255 characters of printable ASCII');
   }

@@ -29,6 +29,12 @@ export class SlotPage {
     return word * 32 + 31 - Math.clz32(lowest);
   }
 
+  /** Takes a certain slot, which must be free. */
+  takeAt(slot: number): void {
+    this.bits[slot >>> 5]! &= ~(1 << (slot & 31));
+    this.free--;
+  }
+
   /** Gives a slot back. @throws Error when it was free already: the caller's count of the world is wrong */
   give(slot: number): void {
     if (this.isFree(slot)) throw new Error(`slot ${slot} was freed twice`);

@@ -1,3 +1,4 @@
+import { VolleyError } from '../src/errors.js';
 import type { Flights } from './flights.js';
 import { ITEM_UNIT_BYTES } from './item.js';
 import { Quarantine } from './quarantine.js';
@@ -16,6 +17,8 @@ export interface SlotOptions {
   flights: Flights;
   /** Milliseconds of a clock that never goes back. */
   nowMs: () => number;
+  /** Told when a page is cut into slots of so many bytes, before any is given out, and with 0 when it is whole again. */
+  onPage?: (page: number, slotBytes: number) => void;
 }
 
 /** How a size class is used, in slots. */
@@ -94,7 +97,46 @@ export class Slots {
   private cut(page: number, sizeClass: number): void {
     const slots = Math.floor(this.options.pageBytes / this.classBytes[sizeClass]!);
     this.pages[page] = new SlotPage(sizeClass, slots);
+    this.options.onPage?.(page, this.classBytes[sizeClass]!);
     this.enlist(sizeClass, page);
+  }
+
+  /**
+   * Takes up pages that were cut earlier.
+   * @param directory the slot bytes of each page, 0 = not cut
+   * @param isUsed asked once about each slot, by its arena offset
+   * @throws VolleyError ERR_VOLLEY_LAYOUT when there is no size class of such slots
+   */
+  restore(directory: Uint32Array, isUsed: (offset: number) => boolean): void {
+    this.pool.length = 0;
+    for (let page = directory.length - 1; page >= 0; page--) {
+      const slotBytes = directory[page]!;
+      if (slotBytes === 0) this.pool.push(page);
+      else this.restorePage(page, slotBytes, isUsed);
+    }
+  }
+
+  private restorePage(page: number, slotBytes: number, isUsed: (offset: number) => boolean): void {
+    const sizeClass = this.classBytes.indexOf(slotBytes);
+    if (sizeClass < 0) {
+      const text = `the region's page ${page} has slots of ${slotBytes} bytes, which this version does not make`;
+      throw new VolleyError(
+        'ERR_VOLLEY_LAYOUT',
+        `${text}; remove the region file and upload the images again`,
+      );
+    }
+    const start = page * this.options.pageBytes;
+    const map = new SlotPage(sizeClass, Math.floor(this.options.pageBytes / slotBytes));
+    for (let slot = 0; slot < map.slots; slot++) {
+      if (isUsed(start + slot * slotBytes)) map.takeAt(slot);
+    }
+    if (map.free === map.slots) {
+      this.options.onPage?.(page, 0);
+      this.pool.push(page);
+      return;
+    }
+    this.pages[page] = map;
+    if (map.free > 0) this.enlist(sizeClass, page);
   }
 
   /** Makes a slot free at once: nobody was ever told of it. */
@@ -107,6 +149,7 @@ export class Slots {
     if (map.free === map.slots) {
       this.delist(sizeClass, page);
       this.pages[page] = undefined;
+      this.options.onPage?.(page, 0);
       this.pool.push(page);
     }
   }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:process';
-import type { FabricCounts, RegionInfo } from '../src/native.js';
+import type { FabricCounts, Region } from '../src/native.js';
 import type { Clock } from './clock.js';
 import type { Counters } from './counters.js';
 import type { FabricOutcome } from './fabric.js';
@@ -27,7 +27,7 @@ export interface StatsSource {
   counters: Counters;
   store: Store;
   slots: Slots;
-  region: RegionInfo;
+  region: Region;
   clock: Clock;
 }
 
@@ -116,7 +116,8 @@ export class Stats {
   }
 
   private volley(): Stat[] {
-    const { node, region, store, slots } = this.source;
+    const { node, store, slots } = this.source;
+    const region = this.source.region.info;
     const entries = region.bucketCount * ENTRIES_PER_BUCKET;
     const { offer, reason } = node.fabric;
     const counts = node.fabricCounts;
@@ -129,6 +130,7 @@ export class Stats {
       region_bytes: region.bytes,
       table_offset: region.tableOffset,
       bucket_count: region.bucketCount,
+      bucket_capacity: region.bucketCapacity,
       table_entries: entries,
       table_items: store.itemCount,
       table_fill: (store.itemCount / entries).toFixed(4),
@@ -137,6 +139,9 @@ export class Stats {
       arena_page_bytes: region.pageBytes,
       backing_page_bytes: region.backingPageBytes,
       notice: node.notice ?? '',
+      region_file: node.options.region ?? '',
+      restored_items: this.source.region.restored?.items ?? 0,
+      damaged_items: (this.source.region.restored?.damaged ?? 0) + store.damagedItems,
       slots_quarantined: slots.resting,
       bytes_quarantined: slots.restingBytes,
       item_size_max: node.options.itemSizeMax,
@@ -213,7 +218,7 @@ export class Stats {
     const active = use.filter((each) => each.pages > 0).length;
     return [
       ...stats,
-      ...list({ active_slabs: active, total_malloced: pages * this.source.region.pageBytes }),
+      ...list({ active_slabs: active, total_malloced: pages * this.source.region.info.pageBytes }),
     ];
   }
 }

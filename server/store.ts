@@ -3,6 +3,7 @@ import { Arena } from './arena.js';
 import type { Clock } from './clock.js';
 import { absoluteExptime } from './exptime.js';
 import { ITEM, ITEM_HEADER_BYTES, ITEM_MAGIC, STATE, textBytesOf, valueOffsetOf, writeText } from './item.js';
+import { Ledger } from './ledger.js';
 import { NearExpiry } from './near-expiry.js';
 import type { StoreMode } from './protocol/commands.js';
 import type { Slots } from './slots.js';
@@ -16,6 +17,8 @@ export type StoreOutcome = 'stored' | 'not-stored' | 'exists' | 'not-found' | 'n
 const U64 = 1n << 64n;
 /** Longest prefix of a value that is looked at for a number. */
 const NUMBER_BYTES_MAX = 64;
+/** What an item is marked with when it is read. */
+const USED = STATE.fetched | STATE.referenced;
 const CR = 0x0d;
 const LF = 0x0a;
 const SPACE = 0x20;
@@ -43,17 +46,26 @@ export class Store {
   totalItems = 0;
   /** Linked items that have an exptime. */
   expiringItems = 0;
-  /** Cas unique of the item stored last. */
-  lastCas = 0;
+  /** Items that were not what they had been stored as when they were wanted. */
+  damagedItems = 0;
+  private readonly ledger: Ledger;
   /** Items with a cas unique up to this one were flushed. */
-  private flushedCas = 0;
-  /** When a delayed flush is due, in seconds since 1970, or null. */
-  private flushDue: number | null = null;
+  private flushedCas: number;
+  /** Whether there are items of an earlier node, whose values have to be checked before they are given out. */
+  private readonly isRestored: boolean;
   private readonly oneRange = new Uint32Array(2);
   private readonly oneSlot = new Float64Array(1);
 
   constructor(private readonly options: StoreOptions) {
     this.arena = new Arena(options.region);
+    this.ledger = new Ledger(options.region.ledger);
+    this.flushedCas = this.ledger.flushedCas;
+    this.isRestored = options.region.restored !== null;
+  }
+
+  /** Cas unique given out last. */
+  get lastCas(): number {
+    return this.ledger.lastCas;
   }
 
   get itemCount(): number {
@@ -69,6 +81,7 @@ export class Store {
    */
   find(bytes: Uint8Array, ranges: Uint32Array, count: number, out: Float64Array): void {
     this.options.region.find(bytes, ranges, count, out);
+    if (this.isRestored) this.dropDamaged(out, count);
     const now = this.options.clock.seconds();
     for (let i = 0; i < count; i++) {
       const slot = out[i]!;
@@ -86,7 +99,7 @@ export class Store {
   noteUse(slot: number, now: number): void {
     const { arena } = this;
     if (arena.u32(slot + ITEM.accessed) !== now) arena.setU32(slot + ITEM.accessed, now);
-    if (!arena.hasState(slot, STATE.fetched)) this.mark(slot, STATE.fetched, 0);
+    if ((arena.u32(slot + ITEM.state) & USED) !== USED) this.mark(slot, USED, 0);
   }
 
   /** Sets and clears bits of the item's STATE. */
@@ -100,6 +113,7 @@ export class Store {
     this.oneRange[0] = start;
     this.oneRange[1] = end;
     this.options.region.find(bytes, this.oneRange, 1, this.oneSlot);
+    if (this.isRestored) this.dropDamaged(this.oneSlot, 1);
     const slot = this.oneSlot[0]!;
     return slot >= 0 && this.removeIfDead(slot) ? -1 : slot;
   }
@@ -108,6 +122,20 @@ export class Store {
     const exptime = this.arena.exptime(slot);
     if (exptime !== 0 && exptime <= now) return true;
     return this.flushedCas > 0 && this.arena.cas(slot) <= this.flushedCas;
+  }
+
+  /** Removes the items of an earlier node that are not what they were stored as; looks at each one's value once. */
+  private dropDamaged(slots: Float64Array, count: number): void {
+    const { start } = this.ledger;
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      if (slot < 0 || this.arena.u32(slot + ITEM.seen) === start) continue;
+      this.arena.setU32(slot + ITEM.seen, start);
+      if (this.options.region.isIntact(slot)) continue;
+      this.damagedItems++;
+      this.remove(slot);
+      slots[i] = -1;
+    }
   }
 
   /**
@@ -139,6 +167,7 @@ export class Store {
     arena.setU32(slot + ITEM.keyAndTextBytes, keyBytes | (textBytes << 16));
     arena.setU32(slot + ITEM.valueOffset, valueOffset);
     arena.setU32(slot + ITEM.accessed, now);
+    arena.setU32(slot + ITEM.seen, this.ledger.start);
     const item = arena.range(slot, slot + itemBytes);
     writeText(item, valueOffset, key, start, end, flags, valueBytes);
     item[itemBytes - 2] = CR;
@@ -216,22 +245,28 @@ export class Store {
 
   /** Makes the item in `slot` the key's; false when the table has no room (the slot is given back then). */
   private link(slot: number): boolean {
-    const { arena } = this;
-    const cas = this.lastCas + 1;
-    this.setCas(slot, cas);
-    arena.setU32(slot + ITEM.magic, ITEM_MAGIC);
+    this.setCas(slot, this.ledger.nextCas());
     const old = this.options.region.link(slot);
     if (old === -2) {
-      arena.setU32(slot + ITEM.magic, 0);
       this.abandon(slot);
       return false;
     }
-    this.lastCas = cas;
     this.totalItems++;
-    this.itemBytes += arena.itemBytes(slot);
-    if (arena.exptime(slot) !== 0) this.expiringItems++;
+    this.count(slot);
     if (old >= 0) this.retire(old);
     return true;
+  }
+
+  private count(slot: number): void {
+    this.itemBytes += this.arena.itemBytes(slot);
+    if (this.arena.exptime(slot) !== 0) this.expiringItems++;
+  }
+
+  /** Counts an item of an earlier node, which the region has linked already. */
+  takeUp(slot: number): void {
+    this.count(slot);
+    this.ledger.noteCas(this.arena.cas(slot));
+    this.nearExpiry.note(this.arena.exptime(slot), this.options.clock.seconds());
   }
 
   private setCas(slot: number, cas: number): void {
@@ -242,8 +277,7 @@ export class Store {
   /** Marks the item stale, for the first client that reads it to recache, and gives it another cas unique. */
   invalidate(slot: number): void {
     this.mark(slot, STATE.stale, STATE.tokenSent);
-    this.lastCas++;
-    this.setCas(slot, this.lastCas);
+    this.setCas(slot, this.ledger.nextCas());
   }
 
   /** Takes the item out of the table and frees its slot; does nothing when that has happened already. */
@@ -258,7 +292,6 @@ export class Store {
   private retire(slot: number): void {
     this.itemBytes -= this.arena.itemBytes(slot);
     if (this.arena.exptime(slot) !== 0) this.expiringItems--;
-    this.arena.setU32(slot + ITEM.magic, 0);
     this.options.slots.retire(slot);
   }
 
@@ -308,16 +341,22 @@ export class Store {
   flush(delay: number): void {
     const now = this.options.clock.seconds();
     const due = absoluteExptime(delay, now);
-    this.flushDue = due > now ? due : null;
-    if (this.flushDue === null) this.flushedCas = this.lastCas;
+    this.ledger.flushDue = due > now ? due : 0;
+    if (due <= now) this.flushAll();
   }
 
   /** Carries out a delayed flush that is due. True when it did. */
   flushIfDue(): boolean {
-    if (this.flushDue === null || this.flushDue > this.options.clock.seconds()) return false;
-    this.flushDue = null;
-    this.flushedCas = this.lastCas;
+    const due = this.ledger.flushDue;
+    if (due === 0 || due > this.options.clock.seconds()) return false;
+    this.flushAll();
     return true;
+  }
+
+  private flushAll(): void {
+    this.flushedCas = this.lastCas;
+    this.ledger.flushedCas = this.flushedCas;
+    this.ledger.flushDue = 0;
   }
 
   /** The first slot at or behind `offset` that holds a linked item, or -1. */

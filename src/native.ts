@@ -11,13 +11,36 @@ export interface RegionInfo {
   layoutVersion: number;
   epoch: bigint;
   tableOffset: number;
+  /** Buckets in use; more as the node gets more items, up to `bucketCapacity`. */
   bucketCount: number;
+  bucketCapacity: number;
   arenaOffset: number;
   arenaBytes: number;
   pageBytes: number;
-  /** Page size of the backing memory: 4096 or 2097152. */
+  /** Page size of the backing memory: 4096, or that of hugepages. */
   backingPageBytes: number;
 }
+
+/** What a region file held when it was taken up again. */
+export interface RestoredItems {
+  items: number;
+  /** Slots and pages that were not what a node leaves behind; they are free now. */
+  damaged: number;
+  /** Older items of keys that were there twice, because the node was killed while it replaced them. */
+  replaced: number;
+}
+
+/** What the words of Region.ledger are. */
+export const LEDGER = {
+  /** How often a node has taken up the region. */
+  starts: 0,
+  /** No cas unique above this one has been given out. */
+  casReserved: 1,
+  /** Items with a cas unique up to this one were flushed. */
+  flushedCas: 2,
+  /** When a delayed flush is due, in seconds since 1970; 0 = none is. */
+  flushDue: 3,
+} as const;
 
 /** A storage node's own region: made, written and linked by the one process that owns it. */
 export interface Region {
@@ -25,6 +48,12 @@ export interface Region {
   /** Why the region is not what was asked for (no hugepages…), or null. */
   readonly notice: string | null;
   readonly itemCount: number;
+  /** Null when the region is new. */
+  readonly restored: RestoredItems | null;
+  /** Numbers that are kept with the items, in the region itself; see LEDGER. */
+  readonly ledger: BigUint64Array;
+  /** Slot bytes of each arena page, 0 = not cut; a copy. */
+  readonly directory: Uint32Array;
   /** Arena memory of the pages [first, first + count), without copying. Stays valid while the buffer is referenced. */
   window(firstPage: number, pageCount: number): ArrayBuffer;
   /**
@@ -33,13 +62,19 @@ export interface Region {
    */
   find(bytes: Uint8Array, ranges: Uint32Array, count: number, out: Float64Array): void;
   /**
-   * Makes the item in the slot at `slotOffset` (header, text and value written) visible under its key, computing the
-   * XXH3 of the value. Returns the arena offset of the slot that held the key before (now unlinked), -1 when the key is
+   * Makes the item in the slot at `slotOffset` (header but for checksums and magic, text and value written) visible under
+   * its key. From then on it outlives the node, if the region lies in a file. Returns the arena offset of the slot that held the key before (now unlinked), -1 when the key is
    * new, -2 when the table has no room (nothing changed).
    */
   link(slotOffset: number): number;
   /** Takes the item in that slot out of the table; false when the table does not point to it. Throws when the slot holds no item. */
   unlink(slotOffset: number): boolean;
+  /** Moves a linked item to another slot, which must be long enough. What is at `from` stays readable. */
+  move(from: number, to: number): void;
+  /** Whether the value of the item in that slot has the checksum that it was stored with. */
+  isIntact(slotOffset: number): boolean;
+  /** Cuts an arena page into slots of so many bytes, none of which holds an item; 0 = it is not cut any more. */
+  cutPage(page: number, slotBytes: number): void;
   /** Hands the region, read-only, to whoever connects to this unix socket (mode 0600), from a thread of its own. */
   share(path: string): void;
   unshare(): void;
@@ -270,9 +305,14 @@ export interface Reader {
 export interface Native {
   Region: new (options: {
     arenaBytes: number;
+    /** Items that the table may grow to; what it does not use takes no memory… */
     tableItems: number;
+    /** …but where memory is taken whole, as hugepages are: there it may grow to so many. Default: as many. */
+    tableItemsPinned?: number;
     /** Whether to back the region with hugepages when there are enough; falls back with a notice. */
     hugepages: boolean;
+    /** A file on tmpfs or hugetlbfs that holds the region and outlives the node; taken up again when it holds one. */
+    file?: string;
   }) => Region;
   /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */
   openLocalRegion(path: string, timeoutMs: number): Promise<LocalRegion>;

@@ -29,7 +29,7 @@ test('a Volley node on this host is read by local, a memcached by tcp, and each 
       );
       assert.is(one!.transport, 'local');
       assert.match(one!.transportReason, /same host/);
-      assert.is(one!.volley!.layoutVersion, 1);
+      assert.is(one!.volley!.layoutVersion, 2);
       assert.is(one!.region!.info.epoch, one!.volley!.epoch);
       assert.is(other!.transport, 'tcp');
       assert.match(other!.transportReason, /stock memcached/);

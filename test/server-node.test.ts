@@ -85,7 +85,7 @@ test('stats volley tells all that a client needs, and the local socket hands out
   const node = await started({ local, name: 'alpha' });
   await ask(node, 'set a 0 0 5\r\nhello\r\n');
   const stats = parsed(await ask(node, 'stats volley\r\n'));
-  assert.is(stats.get('layout_version'), '1');
+  assert.is(stats.get('layout_version'), '2');
   assert.is(stats.get('name'), 'alpha');
   assert.is(stats.get('pid'), String(process.pid));
   assert.is(stats.get('boot_id'), readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim());

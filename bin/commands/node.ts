@@ -95,6 +95,7 @@ async function run(line: CommandLine): Promise<void> {
   try {
     process.stdout.write(line.json ? jsonLine(node) : readyLine(node));
     if (node.notice !== null) node.log.warn(node.notice);
+    if (node.restored !== null) node.log.warn(node.restored, 'took up the items of the region file');
     await ended;
     await node.stop();
   } finally {
@@ -136,7 +137,7 @@ function readyLine(node: StorageNode): string {
 }
 
 function jsonLine(node: StorageNode): string {
-  const { name, port, epoch, notice, metricsPort } = node;
+  const { name, port, epoch, notice, restored, metricsPort } = node;
   const { address, socketPath, memoryBytes } = node.options;
   const line = {
     event: 'listening',
@@ -150,6 +151,7 @@ function jsonLine(node: StorageNode): string {
     memoryBytes,
     metricsPort,
     notice,
+    restored,
   };
   return `${JSON.stringify(line)}\n`;
 }

@@ -57,7 +57,10 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
   { flags: '-C, --disable-cas', refusal: 'items always have a cas unique, at no cost' },
   { flags: '-S, --enable-sasl', refusal: 'give --auth-file, which both protocols authenticate against' },
   { flags: '-X, --disable-dumping', refusal: 'clients find images by lru_crawler metadump' },
-  { flags: '-e, --memory-file <file>', refusal: "memcached's format of memory files is not read" },
+  {
+    flags: '-e, --memory-file <file>',
+    refusal: "memcached's format of memory files is not read; give --region",
+  },
   { flags: '-N, --napi_ids <count>', refusal: 'there are no threads to spread network queues over' },
 ];
 

@@ -119,9 +119,17 @@ export const SETTINGS: readonly Setting[] = [
   {
     name: 'table-items',
     value: 'count',
-    help: 'items that the hashtable has room for (default: one per 4k of memory)',
+    help: 'items that the hashtable may grow to (default: one per 512 bytes of memory)',
     field: 'tableItems',
     read: wholeNumber,
+  },
+  {
+    name: 'region',
+    value: 'file',
+    help: 'keep the memory in this file (on tmpfs or hugetlbfs), for the next start to take up, or off',
+    byDefault: 'off',
+    field: 'region',
+    read: textOrOff,
   },
   {
     name: 'hugepages',

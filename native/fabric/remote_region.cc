@@ -31,6 +31,11 @@ RemoteRegion::RemoteRegion(const Options& options)
   if (const char* fault = FaultOf(header_, 0)) {
     throw Error("ERR_VOLLEY_LAYOUT", "the region that " + options.query.host + " offers over " + options.query.provider + " cannot be used: " + fault);
   }
+  bucketCount_ = header_.bucketCount;
+}
+
+void RemoteRegion::NoteBucketCount(uint64_t count) {
+  if (count >= 1 && count <= header_.bucketCapacity) bucketCount_ = count;
 }
 
 std::unique_ptr<FabricConnection> RemoteRegion::Connect() const {
@@ -42,8 +47,11 @@ std::unique_ptr<FabricConnection> RemoteRegion::Connect() const {
 }
 
 void RemoteRegion::CopyTable(int timeoutMs) {
-  auto copy = std::make_shared<TableCopy>(header_.bucketCount);
   const std::unique_ptr<FabricConnection> connection = Connect();
+  uint64_t count = 0;
+  ReadNow(*connection, offsetof(RegionHeader, bucketCount), &count, sizeof count, timeoutMs);
+  NoteBucketCount(count);
+  auto copy = std::make_shared<TableCopy>(bucketCount());
   ReadNow(*connection, header_.tableOffset, copy->buckets.data(), copy->buckets.size() * sizeof(Bucket), timeoutMs);
   const std::lock_guard lock(copying_);
   table_ = std::move(copy);

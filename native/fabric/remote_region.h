@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -35,7 +36,12 @@ class RemoteRegion {
   /// Connects and reads the header. Throws Error: ERR_VOLLEY_FABRIC, ERR_VOLLEY_TIMEOUT, ERR_VOLLEY_LAYOUT.
   explicit RemoteRegion(const Options& options);
 
+  /// The header as it was at first.
   const RegionHeader& header() const { return header_; }
+  /// Buckets in use, as far as is known; any thread may ask and tell.
+  uint64_t bucketCount() const { return bucketCount_; }
+  /// Takes note of the bucket count that a header read later tells, if it may be one.
+  void NoteBucketCount(uint64_t count);
   /// The table as it was copied last, or null. Any thread may ask.
   std::shared_ptr<const TableCopy> table() const;
   /// Copies the table. Throws as the constructor does.
@@ -59,6 +65,7 @@ class RemoteRegion {
   std::shared_ptr<FabricDomain> domain_;
   uint32_t readsOutstandingMax_;
   RegionHeader header_{};
+  std::atomic<uint64_t> bucketCount_ = 0;
   mutable std::mutex copying_;
   std::shared_ptr<const TableCopy> table_;
 };

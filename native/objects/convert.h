@@ -85,6 +85,7 @@ inline Napi::Object ToInfo(Napi::Env env, const RegionHeader& header) {
   info.Set("epoch", Napi::BigInt::New(env, header.epoch));
   info.Set("tableOffset", static_cast<double>(header.tableOffset));
   info.Set("bucketCount", static_cast<double>(header.bucketCount));
+  info.Set("bucketCapacity", static_cast<double>(header.bucketCapacity));
   info.Set("arenaOffset", static_cast<double>(header.arenaOffset));
   info.Set("arenaBytes", static_cast<double>(header.arenaBytes));
   info.Set("pageBytes", header.arenaPageBytes);

@@ -1,5 +1,7 @@
 #include "region_object.h"
 
+#include <algorithm>
+
 #include "convert.h"
 #include "fabric_object.h"
 
@@ -9,8 +11,14 @@ Napi::Function RegionObject::Define(Napi::Env env) {
   return DefineClass(env, "Region",
                      {InstanceAccessor<&RegionObject::Info>("info"), InstanceAccessor<&RegionObject::Notice>("notice"),
                       InstanceAccessor<&RegionObject::ItemCount>("itemCount"),
+                      InstanceAccessor<&RegionObject::Restored>("restored"),
+                      InstanceAccessor<&RegionObject::Ledger>("ledger"),
+                      InstanceAccessor<&RegionObject::Directory>("directory"),
                       InstanceMethod<&RegionObject::Window>("window"), InstanceMethod<&RegionObject::Find>("find"),
                       InstanceMethod<&RegionObject::Link>("link"), InstanceMethod<&RegionObject::Unlink>("unlink"),
+                      InstanceMethod<&RegionObject::Move>("move"),
+                      InstanceMethod<&RegionObject::IsIntact>("isIntact"),
+                      InstanceMethod<&RegionObject::CutPage>("cutPage"),
                       InstanceMethod<&RegionObject::Share>("share"),
                       InstanceMethod<&RegionObject::Unshare>("unshare"),
                       InstanceMethod<&RegionObject::Offer>("offer"),
@@ -22,9 +30,14 @@ Napi::Function RegionObject::Define(Napi::Env env) {
 RegionObject::RegionObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const Napi::Object options = ToObject(info[0], "options");
   constexpr double kArenaBytesMax = 64.0 * (1ull << 40);
+  constexpr double kItemsMax = 1ull << 36;
+  const uint64_t items = ToInteger(options.Get("tableItems"), "tableItems", kItemsMax);
+  const Napi::Value file = options.Get("file");
   const Region::Options parsed{.arenaBytes = ToInteger(options.Get("arenaBytes"), "arenaBytes", kArenaBytesMax),
-                               .tableItems = ToInteger(options.Get("tableItems"), "tableItems", 1ull << 36),
-                               .hugepages = ToBool(options, "hugepages")};
+                               .tableItems = items,
+                               .tableItemsPinned = ToInteger(options, "tableItemsPinned", items, kItemsMax),
+                               .hugepages = ToBool(options, "hugepages"),
+                               .file = file.IsUndefined() ? "" : ToString(file, "file")};
   region_ = Guard(info.Env(), [&] { return std::make_shared<Region>(parsed); });
 }
 
@@ -48,10 +61,58 @@ Napi::Value RegionObject::Window(const Napi::CallbackInfo& info) {
   const uint64_t pages = region.header().arenaBytes / kArenaPageBytes;
   const uint64_t first = ToInteger(info[0], "firstPage", static_cast<double>(pages));
   const uint64_t count = ToInteger(info[1], "pageCount", static_cast<double>(pages - first));
+  return Memory(info.Env(), region.arena() + first * kArenaPageBytes, count * kArenaPageBytes);
+}
+
+/// Memory of the region as an ArrayBuffer that keeps it alive.
+Napi::Value RegionObject::Memory(Napi::Env env, void* start, size_t bytes) const {
   auto* owner = new std::shared_ptr<Region>(region_);
   return Napi::ArrayBuffer::New(
-      info.Env(), region.arena() + first * kArenaPageBytes, count * kArenaPageBytes,
-      [](Napi::Env, void*, std::shared_ptr<Region>* held) { delete held; }, owner);
+      env, start, bytes, [](Napi::Env, void*, std::shared_ptr<Region>* held) { delete held; }, owner);
+}
+
+Napi::Value RegionObject::Restored(const Napi::CallbackInfo& info) {
+  const std::optional<Region::Restored>& restored = Open(info.Env()).restored();
+  if (!restored) return info.Env().Null();
+  Napi::Object told = Napi::Object::New(info.Env());
+  told.Set("items", static_cast<double>(restored->items));
+  told.Set("damaged", static_cast<double>(restored->damaged));
+  told.Set("replaced", static_cast<double>(restored->replaced));
+  return told;
+}
+
+Napi::Value RegionObject::Ledger(const Napi::CallbackInfo& info) {
+  const Napi::Value memory = Memory(info.Env(), Open(info.Env()).ledger(), kLedgerWords * sizeof(uint64_t));
+  return Napi::BigUint64Array::New(info.Env(), kLedgerWords, memory.As<Napi::ArrayBuffer>(), 0);
+}
+
+Napi::Value RegionObject::Directory(const Napi::CallbackInfo& info) {
+  const Region& region = Open(info.Env());
+  Napi::Uint32Array copy = Napi::Uint32Array::New(info.Env(), region.pageCount());
+  std::copy_n(region.directory(), region.pageCount(), copy.Data());
+  return copy;
+}
+
+void RegionObject::Move(const Napi::CallbackInfo& info) {
+  Region& region = Open(info.Env());
+  const uint64_t from = ToInteger(info[0], "from");
+  const uint64_t to = ToInteger(info[1], "to");
+  Guard(info.Env(), [&] { region.Move(from, to); });
+}
+
+Napi::Value RegionObject::IsIntact(const Napi::CallbackInfo& info) {
+  const Region& region = Open(info.Env());
+  const uint64_t slot = ToInteger(info[0], "slotOffset");
+  return Napi::Boolean::New(info.Env(), Guard(info.Env(), [&] { return region.IsIntact(slot); }));
+}
+
+void RegionObject::CutPage(const Napi::CallbackInfo& info) {
+  Region& region = Open(info.Env());
+  const uint64_t page = ToInteger(info[0], "page", static_cast<double>(region.pageCount() - 1));
+  const uint64_t slotBytes = ToInteger(info[1], "slotBytes", kArenaPageBytes);
+  const bool isSound = slotBytes == 0 || (slotBytes > kSlotHeaderBytes && slotBytes % kSlotUnitBytes == 0);
+  if (!isSound) ThrowType(info.Env(), "slotBytes is no size that slots can have");
+  region.CutPage(page, static_cast<uint32_t>(slotBytes));
 }
 
 void RegionObject::Find(const Napi::CallbackInfo& info) {
@@ -127,10 +188,7 @@ Napi::Value RegionObject::FabricCounts(const Napi::CallbackInfo& info) {
 }
 
 void RegionObject::Close(const Napi::CallbackInfo&) {
-  if (region_) {
-    region_->Unshare();
-    region_->StopOffering();
-  }
+  if (region_) region_->Close();
   region_.reset();
 }
 

@@ -16,14 +16,21 @@ class RegionObject : public Napi::ObjectWrap<RegionObject> {
 
  private:
   Region& Open(Napi::Env env) const;
+  Napi::Value Memory(Napi::Env env, void* start, size_t bytes) const;
 
   Napi::Value Info(const Napi::CallbackInfo& info);
   Napi::Value Notice(const Napi::CallbackInfo& info);
   Napi::Value ItemCount(const Napi::CallbackInfo& info);
+  Napi::Value Restored(const Napi::CallbackInfo& info);
+  Napi::Value Ledger(const Napi::CallbackInfo& info);
+  Napi::Value Directory(const Napi::CallbackInfo& info);
   Napi::Value Window(const Napi::CallbackInfo& info);
   void Find(const Napi::CallbackInfo& info);
   Napi::Value Link(const Napi::CallbackInfo& info);
   Napi::Value Unlink(const Napi::CallbackInfo& info);
+  void Move(const Napi::CallbackInfo& info);
+  Napi::Value IsIntact(const Napi::CallbackInfo& info);
+  void CutPage(const Napi::CallbackInfo& info);
   void Share(const Napi::CallbackInfo& info);
   void Unshare(const Napi::CallbackInfo& info);
   Napi::Value Offer(const Napi::CallbackInfo& info);

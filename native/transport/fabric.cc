@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "../error.h"
 #include "../hash.h"
@@ -58,7 +59,14 @@ void FabricEndpoint::Begin(Operation& operation) {
   posted_.pop_front();
   const std::string_view key = key_.For(request.digest);
   operation.fingerprint = Fingerprint(key.data(), key.size());
-  const Hashtable geometry(nullptr, region_->header().bucketCount);
+  if (!request.again) return ReadFirstBucket(operation);
+  // The entry may have moved because the table has grown.
+  operation.phase = Phase::kBucketCount;
+  Submit(operation);
+}
+
+void FabricEndpoint::ReadFirstBucket(Operation& operation) {
+  const Hashtable geometry(nullptr, region_->bucketCount());
   ReadBucket(operation, geometry.FirstBucket(operation.fingerprint), Phase::kFirstBucket);
 }
 
@@ -111,8 +119,10 @@ void FabricEndpoint::Submit(Operation& operation) {
     operation.posted = connection_->Read(pieces, operation.count, destinationDescriptor_, region_->key(), &operation.context);
     return;
   }
-  const uint64_t offset = region_->header().tableOffset + operation.bucket * sizeof(Bucket);
-  pieces[0] = {Staging(operation), sizeof(Bucket), region_->AddressOf(offset)};
+  const bool isCount = operation.phase == Phase::kBucketCount;
+  const uint64_t offset = isCount ? offsetof(RegionHeader, bucketCount)
+                                  : region_->header().tableOffset + operation.bucket * sizeof(Bucket);
+  pieces[0] = {Staging(operation), isCount ? sizeof(uint64_t) : sizeof(Bucket), region_->AddressOf(offset)};
   operation.posted = connection_->Read(pieces, 1, stagingDescriptor_, region_->key(), &operation.context);
 }
 
@@ -134,6 +144,13 @@ void FabricEndpoint::Advance(Operation& operation, bool ok) {
   // After one failed read the queue pair is in error: nothing else will come through it.
   if (!ok) return connection_->Close();
   if (operation.phase == Phase::kValue) return Complete(operation, ReadStatus::kOk);
+  if (operation.phase == Phase::kBucketCount) {
+    uint64_t count = 0;
+    std::memcpy(&count, Staging(operation), sizeof count);
+    indexBytes_ += sizeof count;
+    region_->NoteBucketCount(count);
+    return ReadFirstBucket(operation);
+  }
   indexBytes_ += sizeof(Bucket);
   Entry entries[kEntriesPerBucket];
   int found = 0;
@@ -145,7 +162,7 @@ void FabricEndpoint::Advance(Operation& operation, bool ok) {
     const ReadStatus status = Add(operation, request, entries, found);
     return status == ReadStatus::kOk ? ReadValues(operation) : Complete(operation, status);
   }
-  const Hashtable geometry(nullptr, region_->header().bucketCount);
+  const Hashtable geometry(nullptr, region_->bucketCount());
   const uint64_t other = geometry.OtherBucket(operation.fingerprint, operation.bucket);
   if (operation.phase == Phase::kOtherBucket || other == operation.bucket) {
     return Complete(operation, ReadStatus::kMissing);

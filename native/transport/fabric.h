@@ -33,7 +33,7 @@ class FabricEndpoint final : public Endpoint {
   const std::string& error() const override { return error_; }
 
  private:
-  enum class Phase { kIdle, kFirstBucket, kOtherBucket, kValue };
+  enum class Phase { kIdle, kBucketCount, kFirstBucket, kOtherBucket, kValue };
 
   struct Operation {
     fi_context2 context;  // libfabric's while the read is in flight; first, so that it leads back to the operation
@@ -49,6 +49,7 @@ class FabricEndpoint final : public Endpoint {
   void Begin(Operation& operation);
   bool NeedsBuckets(const ReadRequest& request) const { return table_ == nullptr || request.again; }
   void Gather(Operation& operation);
+  void ReadFirstBucket(Operation& operation);
   void ReadBucket(Operation& operation, uint64_t bucket, Phase phase);
   ReadStatus Add(Operation& operation, const ReadRequest& request, const Entry* entries, int count);
   void ReadValues(Operation& operation);

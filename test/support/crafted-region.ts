@@ -24,7 +24,7 @@ export class CraftedRegion {
   constructor() {
     const header = this.bytes;
     header.write('VOLLEYRG', 0, 'latin1');
-    header.writeUInt32LE(1, 8);
+    header.writeUInt32LE(2, 8);
     header.writeUInt32LE(HEADER_BYTES, 12);
     header.writeBigUInt64LE(BigInt(REGION_BYTES), 16);
     header.writeBigUInt64LE(0x1234n, 24);
@@ -37,6 +37,7 @@ export class CraftedRegion {
     header.writeUInt32LE(ARENA_BYTES, 72);
     header.writeUInt32LE(64, 76);
     header.writeBigUInt64LE(4096n, 80);
+    header.writeBigUInt64LE(BigInt(BUCKETS), 96);
     this.seal();
   }
 

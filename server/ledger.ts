@@ -1,0 +1,59 @@
+import { LEDGER } from '../src/native.js';
+
+/** Cas uniques that are set aside at a time, so that the region need not be written for each. */
+const CAS_BLOCK = 2 ** 20;
+/** Larger cas uniques are nothing that a node has ever given out. */
+const CAS_MAX = 2 ** 52;
+
+/** The numbers that a node keeps with its items, in the region: they outlive the node when the region does. */
+export class Ledger {
+  /** Counts the nodes that have taken up the region; never 0. */
+  readonly start: number;
+  /** Cas unique given out last. */
+  lastCas: number;
+  private casReserved: number;
+
+  constructor(private readonly words: BigUint64Array) {
+    this.start = (Number(words[LEDGER.starts]! & 0xffffffffn) + 1) >>> 0 || 1;
+    words[LEDGER.starts] = BigInt(this.start);
+    this.casReserved = Number(words[LEDGER.casReserved]);
+    if (this.casReserved > CAS_MAX) this.casReserved = 0;
+    this.lastCas = this.casReserved;
+  }
+
+  /** A cas unique that no item has had. */
+  nextCas(): number {
+    if (this.lastCas === this.casReserved) this.reserve(this.lastCas + CAS_BLOCK);
+    return ++this.lastCas;
+  }
+
+  /** Takes note of a cas unique that an item has. */
+  noteCas(cas: number): void {
+    if (cas <= this.casReserved) return;
+    this.reserve(cas);
+    this.lastCas = cas;
+  }
+
+  private reserve(cas: number): void {
+    this.casReserved = cas;
+    this.words[LEDGER.casReserved] = BigInt(cas);
+  }
+
+  /** Items with a cas unique up to this one were flushed. */
+  get flushedCas(): number {
+    return Math.min(Number(this.words[LEDGER.flushedCas]), this.lastCas);
+  }
+
+  set flushedCas(cas: number) {
+    this.words[LEDGER.flushedCas] = BigInt(cas);
+  }
+
+  /** When a delayed flush is due, in seconds since 1970; 0 = none is. */
+  get flushDue(): number {
+    return Number(this.words[LEDGER.flushDue]);
+  }
+
+  set flushDue(seconds: number) {
+    this.words[LEDGER.flushDue] = BigInt(seconds);
+  }
+}
