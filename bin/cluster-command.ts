@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Cluster, WantedTransport } from '../client/index.js';
 import { chooseCredentials, chooseNodes } from '../src/config.js';
+import { chooseTls, type TlsFlags } from '../src/tls-settings.js';
 import { withSignals } from './signals.js';
 import { parseMilliseconds } from './values.js';
 
@@ -8,7 +9,7 @@ const FABRIC_HELP =
   'fabric to read over: PROVIDER or PROVIDER/DEVICE, or auto (what the node offers), or off';
 
 /** Options of every command that talks to storage nodes. */
-export interface ClusterFlags {
+export interface ClusterFlags extends TlsFlags {
   nodes?: string;
   timeout: number;
   fabric?: string;
@@ -25,6 +26,11 @@ export function addClusterOptions(command: Command): Command {
       parseMilliseconds,
       5000,
     )
+    .option('--tls', 'speak TLS to the nodes')
+    .option('--tls-ca <file>', 'authorities of their certificates, PEM')
+    .option('--tls-cert <file>', 'certificate to show them, PEM')
+    .option('--tls-key <file>', 'its private key, PEM')
+    .option('--tls-server-name <name>', 'name in their certificates (default: the host)')
     .option('--json', 'print one JSON document');
 }
 
@@ -57,6 +63,7 @@ export async function withCluster(
       transport,
       fabric: flags.fabric ?? 'auto',
       credentials,
+      tls: chooseTls(flags),
       timeoutMs: flags.timeout,
       signal,
     });

@@ -6,6 +6,7 @@ import { chunkLength, type Manifest, RECORD_BYTES } from '../src/manifest.js';
 import { native } from '../src/native.js';
 import { parseNodeList } from '../src/node-name.js';
 import { Ring } from '../src/ring.js';
+import type { TlsOptions } from '../src/tls-settings.js';
 import { Catalog, type ImageInfo } from './catalog.js';
 import type { WantedTransport } from './choose-transport.js';
 import type { ClusterNode } from './cluster-node.js';
@@ -16,6 +17,7 @@ import { countShared } from './load/sources.js';
 import { ManifestStore } from './manifest-store.js';
 import { type OrphansReport, removeOrphans } from './orphans.js';
 import { type RemoveReport, removeImage } from './remove.js';
+import { makeClientTls } from './secure.js';
 import { HashPool } from './upload/hash-pool.js';
 import type { UploadReport } from './upload/report.js';
 import type { UploadSource } from './upload/source.js';
@@ -34,6 +36,8 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** Who to be to nodes that ask; it is told to every node of the list, in the clear. Default nobody. */
   credentials?: Credentials | null;
+  /** How to speak TLS to all nodes, or null to speak plainly. Default null. */
+  tls?: TlsOptions | null;
   signal?: AbortSignal;
 }
 
@@ -70,10 +74,11 @@ export class Cluster {
   static async connect(options: ConnectOptions): Promise<Cluster> {
     const { transport = 'auto', fabric = 'auto', timeoutMs = TIMEOUT_MS_DEFAULT } = options;
     const { credentials = null, signal } = options;
+    const tls = options.tls ? makeClientTls(options.tls) : null;
     parseFabric(fabric);
     if (credentials) checkCredentials(credentials);
     const names = parseNodeList(options.nodes);
-    const wishes = { transport, fabric, credentials, timeoutMs, ...(signal && { signal }) };
+    const wishes = { transport, fabric, credentials, tls, timeoutMs, ...(signal && { signal }) };
     const attempts = names.map((name) => connectNode(name, wishes));
     const settled = await Promise.allSettled(attempts);
     const failed = settled.find(({ status }) => status === 'rejected');

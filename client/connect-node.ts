@@ -1,17 +1,24 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Credentials } from '../src/credentials.js';
+import type { VolleyError } from '../src/errors.js';
 import type { NodeName } from '../src/node-name.js';
 import { chooseTransport, type WantedTransport } from './choose-transport.js';
 import type { ClusterNode } from './cluster-node.js';
 import { ControlChannel } from './control.js';
 import { withDeadline } from './deadline.js';
-import { nodeDown, nodeProtocol, nodeTimeout } from './node-errors.js';
+import { nodeDown, nodeProtocol, nodeTimeout, nodeWantsTls } from './node-errors.js';
+import { type ClientTls, type NodeTls, speaksTls } from './secure.js';
 import { parseVolleyStats, type VolleyStats } from './volley-stats.js';
+
+/** Said where chunks come by a slower way than tcp is elsewhere. */
+const OVER_TLS = 'chunks come over TLS, which the native reader does not speak';
 
 /** What a node answers when it is asked who it is. */
 export interface NodeProbe {
   address: string;
+  /** How it is spoken to by TLS, or null for plainly. */
+  tls: NodeTls | null;
   control: ControlChannel;
   version: string;
   /** The general section of its statistics. */
@@ -22,24 +29,35 @@ export interface NodeProbe {
 /**
  * Resolves a node's host and asks for its statistics. The caller closes `control`.
  * @param credentials who to be to it, if it asks
- * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _AUTH or _PROTOCOL that names the node
+ * @param client how to speak TLS to it, or null to speak plainly
+ * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _AUTH, _TLS or _PROTOCOL that names the node
  */
 export async function probeNode(
   node: NodeName,
   credentials: Credentials | null,
+  client: ClientTls | null,
   timeoutMs: number,
   signal?: AbortSignal,
 ): Promise<NodeProbe> {
   const address = await resolve(node, timeoutMs, signal);
-  const control = new ControlChannel(node.name, address, node.port, timeoutMs, credentials);
+  const { name, host, port } = node;
+  const tls = client && { context: client.context, serverName: client.serverName ?? host };
+  const control = new ControlChannel(name, address, port, timeoutMs, credentials, tls);
   try {
     const [stats, volley] = await Promise.all([control.stats('', signal), control.stats('volley', signal)]);
     if (!stats?.version) throw nodeProtocol(node.name, 'stats', 'no version');
-    return { address, control, version: stats.version, stats, volley: parseVolleyStats(volley) };
+    return { address, tls, control, version: stats.version, stats, volley: parseVolleyStats(volley) };
   } catch (error) {
     control.close();
+    if (!tls && hasHungUp(error) && (await speaksTls(address, port, timeoutMs))) throw nodeWantsTls(name);
     throw error;
   }
+}
+
+/** Whether the node took the connection and ended it. */
+function hasHungUp(error: unknown): boolean {
+  const { code, cause } = error as VolleyError;
+  return code === 'ERR_VOLLEY_NODE_DOWN' && (cause as NodeJS.ErrnoException)?.code !== 'ECONNREFUSED';
 }
 
 /** How to connect to a node; the fields of ConnectOptions. */
@@ -47,6 +65,7 @@ export interface NodeWishes {
   transport: WantedTransport;
   fabric: string;
   credentials: Credentials | null;
+  tls: ClientTls | null;
   timeoutMs: number;
   signal?: AbortSignal;
 }
@@ -54,10 +73,11 @@ export interface NodeWishes {
 /** Connects to one node and chooses its transport. @throws VolleyError that names the node */
 export async function connectNode(
   node: NodeName,
-  { transport: wanted, fabric: wantedFabric, credentials, timeoutMs, signal }: NodeWishes,
+  { transport: wanted, fabric: wantedFabric, credentials, tls: client, timeoutMs, signal }: NodeWishes,
 ): Promise<{ node: ClusterNode; connectMs: number; tablesMs: number }> {
   const startMs = performance.now();
-  const { address, control, version, volley } = await probeNode(node, credentials, timeoutMs, signal);
+  const probe = await probeNode(node, credentials, client, timeoutMs, signal);
+  const { address, tls, control, version, volley } = probe;
   const connectedMs = performance.now();
   try {
     const { name, port } = node;
@@ -71,10 +91,11 @@ export async function connectNode(
         address,
         port,
         credentials: told,
+        tls,
         volley,
         version,
         transport,
-        transportReason: reason,
+        transportReason: tls && transport === 'tcp' ? `${reason}; ${OVER_TLS}` : reason,
         region,
         fabric,
         control,

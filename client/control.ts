@@ -3,6 +3,8 @@ import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyError } from '../src/errors.js';
 import { withDeadline } from './deadline.js';
 import { nodeAuth, nodeDown, nodeFull, nodeItemLimit, nodeProtocol, nodeTimeout } from './node-errors.js';
+import type { NodeTls } from './secure.js';
+import { SecureServer } from './secure-server.js';
 import { WatchedServer } from './watched-server.js';
 
 const SILENT = { log() {} };
@@ -26,6 +28,7 @@ export class ControlChannel {
     readonly port: number,
     readonly timeoutMs: number,
     private readonly credentials: Credentials | null,
+    private readonly tls: NodeTls | null = null,
   ) {}
 
   /** The value under a key, or null. */
@@ -121,7 +124,10 @@ export class ControlChannel {
   #connected(): Client {
     if (this.#client) return this.#client;
     const seconds = (this.timeoutMs * MEMJS_GRACE) / 1000;
-    this.#server = new WatchedServer(this.address, this.port, this.credentials, seconds);
+    const { address, port, tls, credentials } = this;
+    this.#server = tls
+      ? new SecureServer({ address, port, tls }, credentials, seconds)
+      : new WatchedServer(address, port, credentials, seconds);
     this.#client = new Client([this.#server], { retries: 1, logger: SILENT });
     return this.#client;
   }

@@ -4,6 +4,7 @@ export type { Credentials } from '../src/credentials.js';
 export { isVolleyError, VolleyError, type VolleyErrorCode } from '../src/errors.js';
 export type { ImageKind, Manifest } from '../src/manifest.js';
 export { type GuestMemory, native } from '../src/native.js';
+export type { TlsOptions } from '../src/tls-settings.js';
 export type { ImageInfo } from './catalog.js';
 export type { WantedTransport } from './choose-transport.js';
 export { Cluster, type ConnectOptions, type ConnectStages } from './cluster.js';

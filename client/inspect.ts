@@ -2,10 +2,12 @@ import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyErrorCode } from '../src/errors.js';
 import type { FabricUse } from '../src/native.js';
 import { type NodeName, parseNodeList } from '../src/node-name.js';
+import type { TlsOptions } from '../src/tls-settings.js';
 import { chooseTransport } from './choose-transport.js';
 import type { NodeTransport } from './cluster-node.js';
 import { probeNode } from './connect-node.js';
 import { mapLimited } from './deadline.js';
+import { type ClientTls, makeClientTls } from './secure.js';
 
 const PARALLEL = 64;
 
@@ -45,10 +47,12 @@ export async function inspectNodes(
   timeoutMs: number,
   signal?: AbortSignal,
   credentials: Credentials | null = null,
+  tls: TlsOptions | null = null,
 ): Promise<(LiveNode | DeadNode)[]> {
+  const client = tls && makeClientTls(tls);
   return mapLimited(parseNodeList(nodes), PARALLEL, async (node) => {
     try {
-      return await inspect(node, credentials, timeoutMs, signal);
+      return await inspect(node, credentials, client, timeoutMs, signal);
     } catch (error) {
       if (!isVolleyError(error) || error.code === 'ERR_VOLLEY_ABORTED') throw error;
       return { name: node.name, error: { code: error.code, message: error.message } };
@@ -59,10 +63,12 @@ export async function inspectNodes(
 async function inspect(
   node: NodeName,
   credentials: Credentials | null,
+  client: ClientTls | null,
   timeoutMs: number,
   signal?: AbortSignal,
 ): Promise<LiveNode> {
-  const { address, control, version, stats, volley } = await probeNode(node, credentials, timeoutMs, signal);
+  const probe = await probeNode(node, credentials, client, timeoutMs, signal);
+  const { address, control, version, stats, volley } = probe;
   control.close();
   const { transport, reason, region, fabric } = await chooseTransport({
     node: node.name,

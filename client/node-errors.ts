@@ -11,8 +11,43 @@ const WORDS: Record<string, string> = {
   EAI_AGAIN: 'its host name could not be looked up',
 };
 
+const UNKNOWN_AUTHORITY =
+  'its certificate is of no authority that is known here; give the authority with --tls-ca';
+const NO_TLS = 'it does not speak TLS; leave --tls out, or start the node with --tls-cert';
+const TLS_WORDS: Record<string, string> = {
+  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNKNOWN_AUTHORITY,
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_AUTHORITY,
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name; give that name with --tls-server-name',
+};
+
+/** A node that TLS does not come about with, or null when the cause is another one. */
+function tlsFault(node: string, cause: unknown): VolleyError | null {
+  const code = (cause as NodeJS.ErrnoException)?.code ?? '';
+  const isAlert = /^ERR_SSL_.*ALERT/.test(code);
+  const alert =
+    'it refused this client by TLS; give a certificate that it takes with --tls-cert and --tls-key';
+  const words = TLS_WORDS[code] ?? (isAlert ? alert : null);
+  return words === null
+    ? null
+    : new VolleyError('ERR_VOLLEY_TLS', `node ${node} cannot be used: ${words}`, { cause });
+}
+
+/** A node that wants TLS. */
+export function nodeWantsTls(node: string): VolleyError {
+  const help =
+    'give --tls-ca with the authority of its certificate (or --tls, VOLLEY_TLS_CA, "tls" in the config file)';
+  return new VolleyError('ERR_VOLLEY_TLS', `node ${node} speaks TLS only; ${help}`);
+}
+
 /** A node that cannot be reached, or that went away. */
 export function nodeDown(node: string, cause: unknown): VolleyError {
+  const fault = tlsFault(node, cause);
+  if (fault) return fault;
   const code = (cause as NodeJS.ErrnoException)?.code ?? '';
   const words = WORDS[code] ?? systemWords(cause);
   return new VolleyError('ERR_VOLLEY_NODE_DOWN', `node ${node} is down: ${words}`, { cause });

@@ -1,8 +1,9 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { type Credentials, greetingOf } from '../src/credentials.js';
 import { isVolleyError, type VolleyError } from '../src/errors.js';
 import { abortedError, settler, withDeadline } from './deadline.js';
 import { nodeAuth, nodeDown, nodeProtocol, nodeTimeout } from './node-errors.js';
+import { dial, type NodeTls } from './secure.js';
 
 const READ_BYTES = 64 * 1024;
 const LINE_LENGTH_MAX = 8 * 1024;
@@ -31,6 +32,8 @@ export interface NodeAddress {
   port: number;
   /** What to authenticate with first, or null where the node does not ask for it. */
   credentials: Credentials | null;
+  /** How it is spoken to by TLS, or null for plainly. */
+  tls: NodeTls | null;
 }
 
 /**
@@ -58,7 +61,7 @@ export class TextConnection {
     const connection = new TextConnection(node.name, timeoutMs);
     const { promise, resolve, reject } = settler<void>();
     const onread = { buffer: Buffer.allocUnsafe(READ_BYTES), callback: connection.#onRead };
-    const socket = connect({ host: node.address, port: node.port, noDelay: true, onread }, () => resolve());
+    const socket = dial(node, () => resolve(), onread);
     connection.#socket = socket;
     socket.on('error', (error) => connection.#fail(nodeDown(node.name, error)));
     socket.on('close', () => connection.#fail(nodeDown(node.name, new Error('it closed the connection'))));

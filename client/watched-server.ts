@@ -17,8 +17,14 @@ export class WatchedServer extends Server {
     this.password = credentials?.password;
   }
 
+  /** Makes a new connection. */
+  protected open(go: (socket: Socket) => void): void {
+    super.sock(false, go);
+  }
+
   override sock(sasl: boolean, go: (socket: Socket) => void): void {
-    super.sock(sasl, go);
+    if (this._socket) super.sock(sasl, go);
+    else this.open(go);
     const socket = this._socket;
     if (!socket || socket === this.#watched) return;
     this.#watched = socket;

@@ -9,6 +9,7 @@ export type VolleyErrorCode =
   | 'ERR_VOLLEY_NODE_DOWN' // a node could not be reached, or closed the connection
   | 'ERR_VOLLEY_TIMEOUT' // a deadline passed
   | 'ERR_VOLLEY_AUTH' // a node wants a user and password, or does not take the ones it was given
+  | 'ERR_VOLLEY_TLS' // a node and this client do not agree about TLS, or a certificate is not good
   | 'ERR_VOLLEY_NODE_FULL' // a node refused a chunk for lack of memory
   | 'ERR_VOLLEY_TRANSPORT' // the transport that was asked for is not possible with a node
   | 'ERR_VOLLEY_TOO_LARGE' // a node does not take items of this size

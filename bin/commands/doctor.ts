@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { chooseTls } from '../../src/tls-settings.js';
 import { addClusterOptions, type ClusterFlags } from '../cluster-command.js';
 import type { Check } from '../doctor/check.js';
 import type { FabricReport } from '../doctor/fabric.js';
@@ -54,7 +55,7 @@ async function examine(flags: ClusterFlags): Promise<Findings> {
     await checkQemu(),
     await checkKvm(),
     checkUnpackTools(),
-    ...(await checkNodes(flags.nodes, flags.timeout)),
+    ...(await checkNodes(flags.nodes, flags.timeout, chooseTls(flags))),
   ];
   return { checks, fabrics: fabrics?.report ?? null };
 }

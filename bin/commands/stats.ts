@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { DeadNode, LiveNode } from '../../client/index.js';
 import { chooseCredentials, chooseNodes } from '../../src/config.js';
+import { chooseTls } from '../../src/tls-settings.js';
 import { formatBytes } from '../../src/units.js';
 import { addClusterOptions, type ClusterFlags } from '../cluster-command.js';
 import { formatTable, printJson, printLines } from '../output.js';
@@ -21,7 +22,10 @@ async function run(flags: ClusterFlags): Promise<void> {
   const { inspectNodes } = await import('../../client/index.js');
   const { nodes } = chooseNodes(flags.nodes);
   const credentials = chooseCredentials();
-  const found = await withSignals((signal) => inspectNodes(nodes, flags.timeout, signal, credentials));
+  const tls = chooseTls(flags);
+  const found = await withSignals((signal) => {
+    return inspectNodes(nodes, flags.timeout, signal, credentials, tls);
+  });
   const live = found.filter((node) => node.error === null);
   const dead = found.filter((node) => node.error !== null);
   if (flags.json) {

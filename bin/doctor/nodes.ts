@@ -1,12 +1,17 @@
 import type { DeadNode, LiveNode } from '../../client/index.js';
 import { inspectNodes } from '../../client/index.js';
 import { chooseCredentials, chooseNodes } from '../../src/config.js';
+import type { TlsOptions } from '../../src/tls-settings.js';
 import { type Check, good, limited, missing } from './check.js';
 
 /** One check per storage node of the list in use. Nobody has to run the default node. */
-export async function checkNodes(option: string | undefined, timeoutMs: number): Promise<Check[]> {
+export async function checkNodes(
+  option: string | undefined,
+  timeoutMs: number,
+  tls: TlsOptions | null,
+): Promise<Check[]> {
   const { nodes, origin } = chooseNodes(option);
-  const found = await inspectNodes(nodes, timeoutMs, undefined, chooseCredentials());
+  const found = await inspectNodes(nodes, timeoutMs, undefined, chooseCredentials(), tls);
   return found.map((node) => (node.error === null ? liveCheck(node) : deadCheck(node, origin === 'default')));
 }
 

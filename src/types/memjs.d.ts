@@ -1,5 +1,6 @@
 /** What Volley uses of memjs 1.3.2, which publishes no types. */
 declare module 'memjs' {
+  import type { EventEmitter } from 'node:events';
   import type { Socket } from 'node:net';
 
   export interface ServerOptions {
@@ -9,7 +10,7 @@ declare module 'memjs' {
     conntimeout?: number;
   }
 
-  export class Server {
+  export class Server extends EventEmitter {
     constructor(
       host: string,
       port: number,
@@ -21,6 +22,16 @@ declare module 'memjs' {
     _socket: Socket | undefined;
     username: string | undefined;
     password: string | undefined;
+    /** Whether requests can be sent. */
+    connected: boolean;
+    timeoutSet: boolean;
+    /** Waiting for the connection. */
+    connectCallbacks: ((socket: Socket) => void)[];
+    options: ServerOptions;
+    /** Takes bytes from the connection. */
+    responseHandler(bytes: Buffer): void;
+    /** Begins the authentication; `authenticated` is emitted at its end. */
+    listSasl(): void;
     /** Makes or reuses the connection and hands it to `go`. */
     sock(sasl: boolean, go: (socket: Socket) => void): void;
     /** Destroys the connection and fails everything outstanding. */
