@@ -13,14 +13,18 @@ export class Arithmetic {
   }
 
   private addTo(request: ArithmeticRequest, slot: number): bigint | Outcome {
-    const { store, counters } = this.context;
+    const { store, slots, counters } = this.context;
+    const classId = slots.classId(slot);
     // memcached looks at the cas unique only when there is something to count.
     if (store.arena.valueBytes(slot) === 0) return 'not-numeric';
     if (request.cas !== 0n && request.cas !== BigInt(store.arena.cas(slot))) return 'exists';
     const result = store.add(slot, request.delta, request.decrement);
     if (result === 'no-memory') counters.storeNoMemory++;
-    else if (request.decrement) counters.decrHits++;
-    else counters.incrHits++;
+    else {
+      if (request.decrement) counters.decrHits++;
+      else counters.incrHits++;
+      counters.classes.add(request.decrement ? 'decr_hits' : 'incr_hits', classId);
+    }
     return result;
   }
 

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import { Connection, type ConnectionContext } from './connection.js';
+import { Connection, type ConnectionContext, IDLES } from './connection.js';
+import type { ConnectionFacts } from './connection-stats.js';
 import { formatAddress } from './listen-address.js';
 import type { Log } from './log.js';
 import type { NodeOptions } from './options.js';
@@ -17,7 +18,9 @@ export class Clients {
   log: Log;
   /** Sockets that take a place, those in a TLS handshake too. */
   private readonly sockets = new Set<Socket>();
-  private readonly connections = new Set<Connection>();
+  /** By number, in the order in which they came. */
+  private readonly connections = new Map<number, Connection>();
+  private served = 0;
   private readonly rejections = new Rejections();
   private readonly gate: TlsGate | null;
 
@@ -60,25 +63,33 @@ export class Clients {
   private serve(socket: Socket): void {
     const { counters } = this.context;
     const peer = peerOf(socket);
+    const id = ++this.served;
     const connection = new Connection(socket, peer, this.context, () => {
-      this.connections.delete(connection);
+      this.connections.delete(id);
       counters.currConnections--;
       this.log.debug({ peer }, 'closed');
     });
-    this.connections.add(connection);
+    this.connections.set(id, connection);
     counters.currConnections++;
     this.log.debug({ peer }, 'connected');
   }
 
   /** Closes the connections that stall or idle. */
   shed(): void {
-    for (const connection of this.connections) {
+    const { counters } = this.context;
+    for (const connection of this.connections.values()) {
       const reason = connection.stalled();
       if (reason === null) continue;
-      this.context.counters.shedConnections++;
+      counters.shedConnections++;
+      if (reason === IDLES) counters.idleKicks++;
       this.log.info({ peer: connection.peer, reason }, 'a connection is closed');
       connection.destroy();
     }
+  }
+
+  /** How each connection stands. */
+  *facts(): Iterable<ConnectionFacts> {
+    for (const [id, connection] of this.connections) yield connection.facts(id);
   }
 
   /** Reads the certificates anew, for clients to come. @throws VolleyError ERR_VOLLEY_FILE; all stays as it was then */
@@ -91,16 +102,16 @@ export class Clients {
     // Bytes that have arrived already are read in these turns of the event loop.
     await nextTurn();
     await nextTurn();
-    for (const connection of this.connections) connection.drain();
+    for (const connection of this.connections.values()) connection.drain();
     await this.until(() => this.allSaid(), this.options.drainTimeoutMs);
     await this.until(() => this.connections.size === 0, FAREWELL_MS);
-    for (const connection of this.connections) connection.destroy();
+    for (const connection of this.connections.values()) connection.destroy();
     for (const socket of this.sockets) socket.destroy();
     this.rejections.destroy();
   }
 
   private allSaid(): boolean {
-    for (const connection of this.connections) {
+    for (const connection of this.connections.values()) {
       if (!connection.hasSaidAll) return false;
     }
     return true;

@@ -2,7 +2,9 @@ import type { Socket } from 'node:net';
 import { GuardedCommands } from './auth/guarded-commands.js';
 import { Login, type LoginContext } from './auth/login.js';
 import type { Clock } from './clock.js';
+import type { ConnectionFacts } from './connection-stats.js';
 import type { Flights } from './flights.js';
+import { formatAddress } from './listen-address.js';
 import { Output } from './output.js';
 import { BinaryParser, REQUEST_MAGIC } from './protocol/binary-parser.js';
 import { BinaryReplies } from './protocol/binary-replies.js';
@@ -15,6 +17,8 @@ import { Session, type SessionContext } from './session.js';
 /** Milliseconds that a client has to close its side after the node has said its last. */
 const CLOSING_MS = 2000;
 const NOTHING = Buffer.alloc(0);
+/** Why connections are closed that say nothing. */
+export const IDLES = 'it idles';
 
 /** What a node tells its connections. */
 export interface ConnectionContext extends SessionContext {
@@ -41,6 +45,8 @@ export class Connection {
   private leftover: Uint8Array = NOTHING;
   private readingPaused = false;
   private draining = false;
+  /** Whether commands are being carried out now. */
+  private taking = false;
   /** When the client connected, and when its last byte was received. */
   private readonly connectedMs: number;
   private receivedMs: number;
@@ -91,7 +97,9 @@ export class Connection {
   }
 
   private take(bytes: Uint8Array): void {
+    this.taking = true;
     const stopped = this.parser!.feed(bytes, 0, bytes.length);
+    this.taking = false;
     this.leftover = stopped < bytes.length ? bytes.subarray(stopped) : NOTHING;
     this.output.flush();
     if (this.session!.ended) this.close();
@@ -146,6 +154,27 @@ export class Connection {
     this.socket.resume();
   }
 
+  /** How the connection stands; `id` is what to call it. */
+  facts(id: number): ConnectionFacts {
+    const { socket, context } = this;
+    const { remoteAddress, remotePort, localAddress, localPort } = socket;
+    const isUnix = remoteAddress === undefined;
+    return {
+      id,
+      remote: isUnix ? null : formatAddress(remoteAddress, remotePort!),
+      local: isUnix ? '' : formatAddress(localAddress!, localPort!),
+      state: this.state,
+      silentSeconds: Math.floor((context.clock.monotonicMs() - this.receivedMs) / 1000),
+    };
+  }
+
+  private get state(): string {
+    if (this.closingMs !== null) return 'conn_closing';
+    if (this.taking) return 'conn_parse_cmd';
+    if (this.output.waitingSinceMs !== null) return 'conn_mwrite';
+    return this.parser?.midCommand ? 'conn_nread' : 'conn_read';
+  }
+
   /** Whether the node has said its last, and the system has taken it. */
   get hasSaidAll(): boolean {
     return this.closingMs !== null && this.output.waitingSinceMs === null;
@@ -168,7 +197,7 @@ export class Connection {
     const silentMs = now - this.receivedMs;
     if (this.readingPaused || this.closingMs !== null) return null;
     if (this.parser?.midCommand && silentMs > stallTimeoutMs) return 'it does not go on with its command';
-    if (idleTimeoutMs > 0 && waitingMs === null && silentMs > idleTimeoutMs) return 'it idles';
+    if (idleTimeoutMs > 0 && waitingMs === null && silentMs > idleTimeoutMs) return IDLES;
     return null;
   }
 

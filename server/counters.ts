@@ -1,3 +1,4 @@
+import { ClassCounters } from './class-counters.js';
 import { PrefixStats } from './prefix-stats.js';
 
 /** What a node counts; the names are memcached's where memcached counts the same. */
@@ -7,6 +8,8 @@ export class Counters {
   rejectedConnections = 0;
   /** Connections closed because they read too slowly, sent a command too slowly, or idled. */
   shedConnections = 0;
+  /** Those of them that idled. */
+  idleKicks = 0;
   cmdGet = 0;
   getHits = 0;
   getMisses = 0;
@@ -36,13 +39,16 @@ export class Counters {
   tlsErrors = 0;
   /** Commands refused because the user may not give them. */
   deniedCommands = 0;
+  /** Of `stats slabs`. */
+  readonly classes = new ClassCounters();
   /** Of `stats detail`. */
   readonly prefixes = new PrefixStats();
 
   /** Zeroes what `stats reset` zeroes: all but the connections that are open. */
   reset(): void {
-    const { currConnections, prefixes } = this;
+    const { currConnections, prefixes, classes } = this;
+    classes.clear();
     prefixes.clear();
-    Object.assign(this, new Counters(), { currConnections, prefixes });
+    Object.assign(this, new Counters(), { currConnections, prefixes, classes });
   }
 }

@@ -131,14 +131,21 @@ export class IncomingValue implements Waiter {
       this.replies.outcome(request, 'bad-chunk', 0);
       return;
     }
-    const { store, counters } = this.context;
+    const { store, slots, counters } = this.context;
+    const { classes } = counters;
+    const classId = slots.classId(this.slot);
     const outcome = store.commit(this.slot, request.mode, request.cas, request.meta?.invalidate);
     this.slot = NO_SLOT;
+    classes.add('cmd_set', classId);
     if (outcome === 'no-memory') counters.storeNoMemory++;
     if (request.mode === 'cas') {
-      if (outcome === 'stored') counters.casHits++;
-      else if (outcome === 'exists') counters.casBadval++;
-      else if (outcome === 'not-found') counters.casMisses++;
+      if (outcome === 'stored') {
+        counters.casHits++;
+        classes.add('cas_hits', classId);
+      } else if (outcome === 'exists') {
+        counters.casBadval++;
+        classes.add('cas_badval', classId);
+      } else if (outcome === 'not-found') counters.casMisses++;
     }
     this.replies.outcome(request, outcome, outcome === 'stored' ? store.lastCas : 0);
   }

@@ -23,7 +23,7 @@ export class MetaOperations implements MetaHandler {
   }
 
   get(request: MetaRequest): void {
-    const { store, counters, clock } = this.context;
+    const { store, slots, counters, clock } = this.context;
     const { meta } = request;
     counters.cmdMeta++;
     const found = this.find(request);
@@ -31,10 +31,14 @@ export class MetaOperations implements MetaHandler {
     if (meta.exptime !== null && slot >= 0) {
       counters.cmdTouch++;
       counters.touchHits++;
+      counters.classes.add('touch_hits', slots.classId(slot));
     } else {
       counters.cmdGet++;
       if (slot < 0) counters.getMisses++;
-      else counters.getHits++;
+      else {
+        counters.getHits++;
+        counters.classes.add('get_hits', slots.classId(slot));
+      }
     }
     if (slot < 0) {
       this.replies.miss(request);
@@ -104,6 +108,7 @@ export class MetaOperations implements MetaHandler {
       store.invalidate(slot);
     } else {
       counters.deleteHits++;
+      counters.classes.add('delete_hits', this.context.slots.classId(slot));
       store.remove(slot);
     }
     this.replies.outcome(request, 'deleted', 0);

@@ -8,6 +8,7 @@ import { Throttle } from './auth/throttle.js';
 import { Clients } from './clients.js';
 import { systemClock } from './clock.js';
 import type { ConnectionContext } from './connection.js';
+import type { ConnectionFacts } from './connection-stats.js';
 import { Counters } from './counters.js';
 import { type FabricOutcome, mayBeOffered, offerFabric } from './fabric.js';
 import { Flights } from './flights.js';
@@ -178,6 +179,11 @@ export class StorageNode {
     const { name, epoch, status } = this;
     const uptimeSeconds = Math.floor(process.uptime());
     return { status, name, epoch, uptimeSeconds, items: this.context.store.itemCount };
+  }
+
+  /** How each connection stands. */
+  connections(): Iterable<ConnectionFacts> {
+    return this.clients.facts();
   }
 
   /** The region's epoch, 16 hex digits. */

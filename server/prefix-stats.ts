@@ -1,3 +1,5 @@
+import { isKey } from './protocol/commands.js';
+
 /** Prefixes that are counted; keys of further ones are not. */
 const PREFIXES_MAX = 1024;
 const DELIMITER = ':'.charCodeAt(0);
@@ -18,6 +20,8 @@ export class PrefixStats {
   private of(bytes: Uint8Array, start: number, end: number): PrefixCount | undefined {
     const colon = bytes.indexOf(DELIMITER, start);
     if (colon < 0 || colon >= end) return undefined;
+    // The binary protocol may name keys that would break the lines of the text protocol.
+    if (colon > start && !isKey(bytes, start, colon)) return undefined;
     const prefix = Buffer.from(bytes.buffer, bytes.byteOffset + start, colon - start).toString('latin1');
     let count = this.counts.get(prefix);
     if (!count && this.counts.size < PREFIXES_MAX) {

@@ -108,6 +108,8 @@ export class Session implements CommandHandler {
         continue;
       }
       hits++;
+      const kind = request.exptime === null ? 'get_hits' : 'touch_hits';
+      counters.classes.add(kind, this.context.slots.classId(slot));
       if (request.exptime !== null) store.touch(slot, request.exptime);
       this.replies.hit(request, slot);
     }
@@ -174,6 +176,7 @@ export class Session implements CommandHandler {
     }
     if (this.hasChanged(request, slot)) return 'exists';
     counters.deleteHits++;
+    counters.classes.add('delete_hits', this.context.slots.classId(slot));
     store.remove(slot);
     return 'deleted';
   }
@@ -192,6 +195,7 @@ export class Session implements CommandHandler {
       this.replies.outcome(request, 'not-found', 0);
       return;
     }
+    this.context.counters.classes.add('touch_hits', this.context.slots.classId(slot));
     store.touch(slot, request.exptime);
     store.noteUse(slot, clock.seconds());
     this.replies.touched(request, slot);
@@ -215,7 +219,7 @@ export class Session implements CommandHandler {
 
   private resetStats(request: StatsRequest): void {
     this.context.counters.reset();
-    this.context.store.totalItems = 0;
+    this.context.store.resetCounts();
     this.replies.outcome(request, 'reset', 0);
   }
 

@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { arch } from 'node:process';
 import type { FabricCounts, Region } from '../src/native.js';
 import type { Clock } from './clock.js';
+import { type ConnectionFacts, connectionStats } from './connection-stats.js';
 import type { Counters } from './counters.js';
 import type { FabricOutcome } from './fabric.js';
+import { parseListenAddresses } from './listen-address.js';
 import type { NodeOptions } from './options.js';
 import type { Slots } from './slots.js';
 import type { Store } from './store.js';
@@ -22,6 +24,7 @@ export interface StatsSource {
     readonly notice: string | null;
     readonly fabric: FabricOutcome;
     readonly fabricCounts: FabricCounts;
+    connections(): Iterable<ConnectionFacts>;
   };
   version: string;
   counters: Counters;
@@ -48,6 +51,8 @@ export class Stats {
         return this.general();
       case 'volley':
         return this.volley();
+      case 'conns':
+        return this.connections();
       case 'settings':
         return this.settings();
       case 'items':
@@ -79,12 +84,16 @@ export class Stats {
       total_connections: counters.totalConnections,
       rejected_connections: counters.rejectedConnections,
       shed_connections: counters.shedConnections,
+      idle_kicks: counters.idleKicks,
       cmd_get: counters.cmdGet,
       cmd_set: counters.cmdSet,
       cmd_flush: counters.cmdFlush,
       cmd_touch: counters.cmdTouch,
       get_hits: counters.getHits,
       get_misses: counters.getMisses,
+      get_expired: store.getExpired,
+      get_flushed: store.getFlushed,
+      cmd_meta: counters.cmdMeta,
       delete_misses: counters.deleteMisses,
       delete_hits: counters.deleteHits,
       incr_misses: counters.incrMisses,
@@ -111,6 +120,7 @@ export class Stats {
       curr_items: store.itemCount,
       total_items: store.totalItems,
       evictions: 0,
+      reclaimed: store.reclaimed,
       slots_quarantined: slots.resting,
     });
   }
@@ -164,6 +174,14 @@ export class Stats {
     });
   }
 
+  private connections(): Stat[] {
+    const { node, clock } = this.source;
+    const { address, socketPath } = node.options;
+    const uptimeSeconds = clock.seconds() - this.startedSeconds;
+    const { host } = parseListenAddresses(address)[0]!;
+    return connectionStats(node.connections(), { address: host, port: node.port, socketPath, uptimeSeconds });
+  }
+
   private settings(): Stat[] {
     const { options, port } = this.source.node;
     return list({
@@ -171,6 +189,7 @@ export class Stats {
       maxconns: options.maxConnections,
       tcpport: port,
       udpport: 0,
+      tcp_backlog: options.backlog,
       inter: options.address,
       verbosity: options.verbosity,
       evictions: 'off',
@@ -200,6 +219,12 @@ export class Stats {
       );
   }
 
+  /** Commands that met items of a size class. */
+  private commandsOf(classId: number): Record<string, number> {
+    const counts = this.source.counters.classes.of(classId);
+    return Object.fromEntries(counts.map(([name, count]) => [`${classId}:${name}`, count]));
+  }
+
   private slabs(): Stat[] {
     const use = this.source.slots.use();
     const stats = use.flatMap(({ slotBytes, slotsPerPage, pages, usedSlots }, i) =>
@@ -212,6 +237,7 @@ export class Stats {
             [`${i + 1}:total_chunks`]: pages * slotsPerPage,
             [`${i + 1}:used_chunks`]: usedSlots,
             [`${i + 1}:free_chunks`]: pages * slotsPerPage - usedSlots,
+            ...this.commandsOf(i + 1),
           }),
     );
     const pages = use.reduce((sum, each) => sum + each.pages, 0);

@@ -44,6 +44,10 @@ export class Store {
   itemBytes = 0;
   /** Items ever stored. */
   totalItems = 0;
+  /** Dead items that were taken away, and those of them that somebody asked for: expired ones and flushed ones. */
+  reclaimed = 0;
+  getExpired = 0;
+  getFlushed = 0;
   /** Linked items that have an exptime. */
   expiringItems = 0;
   /** Items that were not what they had been stored as when they were wanted. */
@@ -87,7 +91,7 @@ export class Store {
       const slot = out[i]!;
       if (slot < 0) continue;
       if (this.isDead(slot, now)) {
-        this.remove(slot);
+        this.removeAsked(slot, now);
         out[i] = -1;
       } else {
         this.noteUse(slot, now);
@@ -115,7 +119,27 @@ export class Store {
     this.options.region.find(bytes, this.oneRange, 1, this.oneSlot);
     if (this.isRestored) this.dropDamaged(this.oneSlot, 1);
     const slot = this.oneSlot[0]!;
-    return slot >= 0 && this.removeIfDead(slot) ? -1 : slot;
+    const now = this.options.clock.seconds();
+    if (slot < 0 || !this.isDead(slot, now)) return slot;
+    this.removeAsked(slot, now);
+    return -1;
+  }
+
+  /** Takes away a dead item that somebody asked for. */
+  private removeAsked(slot: number, now: number): void {
+    const exptime = this.arena.exptime(slot);
+    if (exptime !== 0 && exptime <= now) this.getExpired++;
+    else this.getFlushed++;
+    this.reclaimed++;
+    this.remove(slot);
+  }
+
+  /** Zeroes what `stats reset` zeroes. */
+  resetCounts(): void {
+    this.totalItems = 0;
+    this.reclaimed = 0;
+    this.getExpired = 0;
+    this.getFlushed = 0;
   }
 
   private isDead(slot: number, now: number): boolean {
@@ -369,7 +393,10 @@ export class Store {
   /** Removes the item if it has expired or was flushed; true when it did. */
   removeIfDead(slot: number): boolean {
     const dead = this.isDead(slot, this.options.clock.seconds());
-    if (dead) this.remove(slot);
+    if (dead) {
+      this.reclaimed++;
+      this.remove(slot);
+    }
     return dead;
   }
 

@@ -3,7 +3,6 @@ import {
   type CommandHandler,
   type FlushRequest,
   type GetRequest,
-  isKey,
   KEY_BYTES_MAX,
   type KeyRequest,
   type Parser,
@@ -217,7 +216,6 @@ export class BinaryParser implements Parser {
     const keyStart = at + HEADER_BYTES + extrasBytes;
     const keyEnd = keyStart + keyBytes;
     if (!fits) this.end('arguments');
-    else if (keyBytes > 0 && !isKey(bytes, keyStart, keyEnd)) this.skip('format');
     else if (operation.key === 'required') this.dispatchKeyed(operation, bytes, at, keyStart, keyEnd);
     else this.dispatchPlain(operation, bytes, at, keyStart, keyEnd);
   }

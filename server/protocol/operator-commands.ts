@@ -64,7 +64,8 @@ export class OperatorCommands {
     const { words } = this;
     const isReassign = words.count === 4 && words.is(1, 'reassign');
     const isAutomove = words.count >= 3 && words.is(1, 'automove');
-    this.refuse(isReassign || isAutomove ? 'slabs-fixed' : 'unknown');
+    if (isAutomove && !words.is(2, 'ratio') && !(words.integer(2) >= 0)) this.refuse('format');
+    else this.refuse(isReassign || isAutomove ? 'slabs-fixed' : 'unknown');
   }
 
   memoryLimit(): void {
