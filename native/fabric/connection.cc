@@ -3,6 +3,8 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "../error.h"
 
@@ -11,6 +13,8 @@ namespace {
 
 // The queue's length; the reader's own window is far below it.
 constexpr size_t kCompletionsMax = 1024;
+// What a living node needs at most for the reads of one endpoint.
+constexpr std::chrono::milliseconds kDrainTime{500};
 
 int WaitObject(fid* queue) {
   int descriptor = -1;
@@ -111,6 +115,7 @@ bool FabricConnection::Read(const Piece* pieces, uint32_t count, void* descripto
   }
   const fi_msg_rma read{to, descriptors, count, peer_, from, count, context, 0};
   const ssize_t failed = fi_readmsg(endpoint_.get(), &read, FI_COMPLETION);
+  if (failed == 0) inFlight_++;
   if (failed == 0) return true;
   if (failed != -FI_EAGAIN) Break(FabricLibrary::Load().Message("cannot post a read", failed));
   return false;
@@ -122,12 +127,14 @@ size_t FabricConnection::Poll(Done* out, size_t max) {
   const ssize_t got = fi_cq_read(completions_.get(), entries, std::min(max, std::size(entries)));
   if (got > 0) {
     for (ssize_t i = 0; i < got; i++) out[i] = {entries[i].op_context, true};
+    inFlight_ -= static_cast<uint32_t>(got);
     return static_cast<size_t>(got);
   }
   if (got == -FI_EAVAIL && max > 0) {
     fi_cq_err_entry error{};
     if (fi_cq_readerr(completions_.get(), &error, 0) < 0) return 0;
     out[0] = {error.op_context, false};
+    inFlight_--;
     error_ = FabricLibrary::Load().Message("a read failed", error.err);
     return 1;
   }
@@ -144,10 +151,22 @@ int FabricConnection::WaitDescriptor() const {
 
 void FabricConnection::Break(const std::string& why) {
   if (error_.empty()) error_ = why;
+  state_ = State::kBroken;
   Close();
 }
 
+/// Waits for reads in flight, whose node may well be alive.
+void FabricConnection::Drain() {
+  const auto deadline = std::chrono::steady_clock::now() + kDrainTime;
+  Done done[64];
+  while (state_ == State::kOpen && inFlight_ > 0 && std::chrono::steady_clock::now() < deadline) {
+    if (Poll(done, std::size(done)) == 0) std::this_thread::yield();
+  }
+}
+
 void FabricConnection::Close() {
+  // libfabric 1.17's ofi_rxm crashes when an endpoint is closed while an answer is arriving.
+  if (addresses_) Drain();
   state_ = State::kBroken;
   if (endpoint_ && !addresses_) fi_shutdown(endpoint_.get(), 0);
   endpoint_.Reset();

@@ -56,6 +56,7 @@ class FabricConnection {
 
  private:
   void Break(const std::string& why);
+  void Drain();
   bool Open(const FabricInfo& info, const std::string& peer, const std::string& token);
   int Reach(const FabricInfo& info, const std::string& peer, const std::string& token);
   int OpenAddresses();
@@ -66,6 +67,7 @@ class FabricConnection {
   std::string error_;
   uint32_t windowMax_ = 1;
   uint32_t piecesMax_ = 1;
+  uint32_t inFlight_ = 0;
   UniqueFd wait_;  // an epoll over both queues
   FabricHandle<fid_eq> events_;
   FabricHandle<fid_cq> completions_;
