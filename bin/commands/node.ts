@@ -121,6 +121,7 @@ function endOf(node: StorageNode): Promise<void> {
 function writePid(path: string): void {
   try {
     writeFileSync(path, `${process.pid}\n`);
+    process.once('exit', () => rmSync(path, { force: true }));
   } catch (error) {
     const words = `cannot write the pidfile ${path}: ${systemWords(error)}; give another path with -P`;
     throw new VolleyError('ERR_VOLLEY_FILE', words, { cause: error });
