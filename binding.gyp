@@ -17,6 +17,7 @@
         "native/fabric/library.cc",
         "native/fabric/listener.cc",
         "native/fabric/remote_region.cc",
+        "native/fabric/seal_sockets.cc",
         "native/fabric/survey.cc",
         "native/guest_memory.cc",
         "native/hand_out.cc",

@@ -246,6 +246,30 @@ test('a node whose provider does not exist does not start, and says why', async 
   assert.match(stderr, /^volley: .*nosuch.*volley doctor.*\n$/);
 });
 
+test('a process started in mid-load inherits no connection to a node', async () => {
+  await withNodes([startNode], async (node) => {
+    await withCluster(
+      [node!],
+      async (cluster) => {
+        await cluster.upload(randomImage(200), { name: 'image' });
+        const image = await cluster.open('image');
+        const destination = native().GuestMemory.create(image.imageBytes);
+        node!.process.signal('SIGSTOP');
+        const load = cluster.load(image, { destination });
+        await sleep(200);
+        const open = readdirSync('/proc/self/fd').length;
+        const { stdout } = spawnSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' });
+        node!.process.signal('SIGCONT');
+        await load;
+        destination.close();
+        const inherited = stdout.split('\n').filter((line) => / ([3-9]|\d{2,}) -> socket:/.test(line));
+        assert.equal(inherited, [], `${open} descriptors were open`);
+      },
+      byFabric,
+    );
+  });
+});
+
 test('a hundred connections that fail leave no descriptor, no thread and no connection behind', async () => {
   const [node] = nodes;
   await withCluster([node!], async (cluster) => {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "../error.h"
+#include "seal_sockets.h"
 
 namespace volley {
 namespace {
@@ -57,6 +58,7 @@ bool FabricConnection::Open(const FabricInfo& info, const std::string& peer, con
   next("cannot enable the endpoint", [&] { return fi_enable(endpoint_.get()); });
   next("cannot wait on the queues", [&] { return OpenWait() ? 0 : -FI_ENOSYS; });
   next("cannot connect", [&] { return Reach(info, peer, token); });
+  SealSockets();
   if (failed != 0) Break(FabricLibrary::Load().Message(what, failed));
   return failed == 0;
 }
