@@ -8,6 +8,7 @@ import { loadFabric } from './experiments/load-fabric.js';
 import { loadLocal } from './experiments/load-local.js';
 import { loadTcp } from './experiments/load-tcp.js';
 import { micro } from './experiments/micro.js';
+import { nodeSpeed } from './experiments/node-speed.js';
 import { upload } from './experiments/upload.js';
 import { type Figure, machine, printFigures } from './support/figures.js';
 
@@ -17,6 +18,7 @@ const EXPERIMENTS: Record<string, () => Promise<Figure[]>> = {
   'load-fabric': loadFabric,
   'index-traffic': indexTraffic,
   upload,
+  'node-speed': nodeSpeed,
   boot: bootTime,
 };
 

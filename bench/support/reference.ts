@@ -6,18 +6,19 @@ import { VolleyError } from '../../src/errors.js';
 import { ROOT } from '../../src/native.js';
 
 const run = promisify(execFile);
-const SOURCE = join(ROOT, 'bench/reference/reference.c');
-const PROGRAM = join(ROOT, 'build/reference');
 const TIMEOUT_MS = 300_000;
 
-/** Compiles the C program that measures memcpy and libmemcached, when it is not compiled yet. */
-async function build(): Promise<void> {
-  if (existsSync(PROGRAM) && statSync(PROGRAM).mtimeMs > statSync(SOURCE).mtimeMs) return;
+/** Compiles a C program of bench/reference when it is not compiled yet. Returns its path. */
+export async function program(name: 'reference' | 'clients'): Promise<string> {
+  const source = join(ROOT, 'bench/reference', `${name}.c`);
+  const path = join(ROOT, 'build', name);
+  if (existsSync(path) && statSync(path).mtimeMs > statSync(source).mtimeMs) return path;
   mkdirSync(join(ROOT, 'build'), { recursive: true });
   try {
-    await run('gcc', ['-O2', '-Wall', '-Wextra', '-o', PROGRAM, SOURCE, '-lmemcached']);
+    await run('gcc', ['-O2', '-Wall', '-Wextra', '-o', path, source, '-lmemcached']);
+    return path;
   } catch (error) {
-    throw new VolleyError('ERR_VOLLEY_SETUP', 'the reference program does not compile; run: npm run setup', {
+    throw new VolleyError('ERR_VOLLEY_SETUP', `the program ${source} does not compile; run: npm run setup`, {
       cause: error,
     });
   }
@@ -25,7 +26,6 @@ async function build(): Promise<void> {
 
 /** Runs the reference program; its arguments are told at the head of reference.c. Returns seconds, one per round. */
 export async function reference(...args: (string | number)[]): Promise<number[]> {
-  await build();
-  const { stdout } = await run(PROGRAM, args.map(String), { timeout: TIMEOUT_MS });
+  const { stdout } = await run(await program('reference'), args.map(String), { timeout: TIMEOUT_MS });
   return stdout.trim().split('\n').map(Number);
 }

@@ -16,6 +16,7 @@ export interface Server {
   port: number;
   /** `host:port` */
   name: string;
+  pid: number;
   stop(): Promise<void>;
 }
 
@@ -28,7 +29,7 @@ function serverOf(child: ChildProcess, port: number): Server {
     await closed;
     clearTimeout(timer);
   };
-  return { host: '127.0.0.1', port, name: `127.0.0.1:${port}`, stop };
+  return { host: '127.0.0.1', port, name: `127.0.0.1:${port}`, pid: child.pid!, stop };
 }
 
 /** Starts `volley node` on a free port. */
@@ -36,7 +37,7 @@ export async function startNode(memory: string, ...more: string[]): Promise<Serv
   const socket = join(tmpdir(), `volley-bench-${process.pid}-${nodesStarted++}.sock`);
   const node = await StorageProcess.start(memory, socket, AbortSignal.timeout(START_TIMEOUT_MS), more);
   const port = Number(node.name.split(':')[1]);
-  return { host: '127.0.0.1', port, name: node.name, stop: () => node.stop() };
+  return { host: '127.0.0.1', port, name: node.name, pid: node.pid, stop: () => node.stop() };
 }
 
 async function freePort(): Promise<number> {
@@ -60,10 +61,22 @@ async function answers(port: number): Promise<boolean> {
   }
 }
 
-/** Starts stock memcached as Debian ships it. `megabytes` is its -m. */
-export async function startMemcached(megabytes: number): Promise<Server> {
+/** Starts stock memcached as Debian ships it. `megabytes` is its -m, `more` are further options. */
+export async function startMemcached(megabytes: number, ...more: string[]): Promise<Server> {
   const port = await freePort();
-  const args = ['-u', 'nobody', '-l', '127.0.0.1', '-p', String(port), '-U', '0', '-m', String(megabytes)];
+  const args = [
+    '-u',
+    'nobody',
+    '-l',
+    '127.0.0.1',
+    '-p',
+    String(port),
+    '-U',
+    '0',
+    '-m',
+    String(megabytes),
+    ...more,
+  ];
   const child = spawn('memcached', args, { stdio: 'inherit' });
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!(await answers(port))) {
