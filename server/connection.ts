@@ -16,6 +16,8 @@ import { Session, type SessionContext } from './session.js';
 
 /** Milliseconds that a client has to close its side after the node has said its last. */
 const CLOSING_MS = 2000;
+/** The stall timeout while memory is wanted that answers under way hold. */
+const PRESSED_STALL_MS = 2000;
 const NOTHING = Buffer.alloc(0);
 /** Why connections are closed that say nothing. */
 export const IDLES = 'it idles';
@@ -187,7 +189,10 @@ export class Connection {
 
   /** Why the connection has to be closed now, or null; to be asked about once a second. */
   stalled(): string | null {
-    const { clock, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs } = this.context;
+    const { clock, slots, idleTimeoutMs, loginTimeoutMs } = this.context;
+    // Whoever reads slowly holds up freed memory.
+    const patienceMs = slots.isHeldUp ? PRESSED_STALL_MS : Number.POSITIVE_INFINITY;
+    const stallTimeoutMs = Math.min(this.context.stallTimeoutMs, patienceMs);
     const now = clock.monotonicMs();
     const waitingMs = this.output.waitingSinceMs;
     if (waitingMs !== null && now - waitingMs > stallTimeoutMs) return 'it does not read its answers';

@@ -9,12 +9,15 @@ const PENDING_BYTES_MAX = 256 * 1024;
 
 /**
  * Tells a client of every item, as memcached's `lru_crawler metadump all` does: a step per turn of the event loop, and no
- * further than the client reads. Items that are stored or deleted meanwhile may be told of or not.
+ * further than the client reads. Items that are stored or deleted meanwhile may be told of or not; those that are moved are
+ * told of.
  */
 export class Dump {
   private at = 0;
   private immediate: NodeJS.Immediate | undefined;
   private stopped = false;
+  /** Slots behind the dump that hold items which were moved there from before it. */
+  private readonly passedBy = new Set<number>();
 
   constructor(
     private readonly store: Store,
@@ -22,7 +25,14 @@ export class Dump {
     /** The size classes to tell of, or null for all. */
     private readonly classes: ReadonlySet<number> | null,
     private readonly onEnd: () => void,
-  ) {}
+  ) {
+    store.moveListeners.add(this.onMove);
+  }
+
+  private readonly onMove = (from: number, to: number): void => {
+    const isUntold = from >= this.at || this.passedBy.delete(from);
+    if (isUntold && to < this.at) this.passedBy.add(to);
+  };
 
   /** To be called to begin, and whenever output has gone. */
   goOn(): void {
@@ -35,24 +45,39 @@ export class Dump {
 
   stop(): void {
     this.stopped = true;
+    this.store.moveListeners.delete(this.onMove);
     if (this.immediate) clearImmediate(this.immediate);
   }
 
   private step(): void {
     for (let i = 0; i < STEP_ITEMS; i++) {
-      const slot = this.store.nextItem(this.at);
+      const slot = this.next();
       if (slot < 0) {
         this.output.text('END\r\n');
         this.output.flush();
-        this.stopped = true;
+        this.stop();
         this.onEnd();
         return;
       }
-      this.at = slot + 1;
       if (!this.store.removeIfDead(slot) && this.isWanted(slot)) this.output.text(this.line(slot));
     }
     this.output.flush();
     this.goOn();
+  }
+
+  /** The next item to tell of, or -1. */
+  private next(): number {
+    const slot = this.store.nextItem(this.at);
+    if (slot >= 0) {
+      this.at = slot + 1;
+      return slot;
+    }
+    this.at = Number.POSITIVE_INFINITY;
+    for (const passed of this.passedBy) {
+      this.passedBy.delete(passed);
+      if (this.store.holdsItem(passed)) return passed;
+    }
+    return -1;
   }
 
   private isWanted(slot: number): boolean {

@@ -73,7 +73,7 @@ export class IncomingValue implements Waiter {
   private isMemoryComing(): boolean {
     const { slots, store, sweeper } = this.context;
     if (store.expiringItems > 0) sweeper.reclaim();
-    if (slots.resting > 0 || sweeper.isHurrying) return true;
+    if (slots.resting > 0 || slots.isEmptying || sweeper.isHurrying) return true;
     return store.expiringItems > 0 && store.nearExpiry.isPending;
   }
 

@@ -7,9 +7,11 @@ import type { Credentials } from './auth/credentials.js';
 import { Throttle } from './auth/throttle.js';
 import { Clients } from './clients.js';
 import { systemClock } from './clock.js';
+import { Compactor } from './compactor.js';
 import type { ConnectionContext } from './connection.js';
 import type { ConnectionFacts } from './connection-stats.js';
 import { Counters } from './counters.js';
+import { Evictor } from './evictor.js';
 import { type FabricOutcome, mayBeOffered, offerFabric } from './fabric.js';
 import { Flights } from './flights.js';
 import {
@@ -59,6 +61,7 @@ export class StorageNode {
   private stopped: Promise<void> | undefined;
   /** Whether the region is gone. */
   private isClosed = false;
+  private compactor!: Compactor;
 
   /**
    * Makes the region; stop() frees it.
@@ -85,6 +88,7 @@ export class StorageNode {
         // Connections that end late still give slots back.
         if (!this.isClosed) this.region.cutPage(page, slotBytes);
       },
+      onStarved: () => this.compactor.want(),
     });
     this.context = this.assemble(flights, credentials);
     this.clients = this.openClients();
@@ -115,12 +119,16 @@ export class StorageNode {
     const counters = new Counters();
     const store = new Store({ region, slots, itemSizeMax, clock });
     restoreItems(region, slots, store);
+    const evictor = options.onFull === 'evict' ? new Evictor(store, slots, clock.seconds) : null;
+    store.evictor = evictor;
+    this.compactor = new Compactor(store, slots);
     const stats = new Stats({
       node: this,
       version: VERSION,
       counters,
       store,
       slots,
+      compactor: this.compactor,
       region,
       clock,
     });
@@ -293,6 +301,7 @@ export class StorageNode {
     await this.metrics.close();
     this.context.sweeper.stop();
     this.context.waiters.stop();
+    this.compactor.stop();
     this.isClosed = true;
     this.region.close();
   }

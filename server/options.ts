@@ -36,6 +36,8 @@ export interface NodeOptions {
    * memory is taken whole (hugepages, a fabric). Default null.
    */
   tableItems: number | null;
+  /** What becomes of a store when memory is full: it fails, or items that were not used for long are evicted. Default error. */
+  onFull: 'error' | 'evict';
   /** File on tmpfs or hugetlbfs that holds the region, to be taken up by the next node; or null. Default null. */
   region: string | null;
   /** Whether the region is backed by hugepages when there are enough. Default auto. */
@@ -111,6 +113,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     itemSizeMax: ITEM_SIZE_MAX,
     maxConnections: 1024,
     tableItems: null,
+    onFull: 'error',
     region: null,
     hugepages: 'auto',
     name: '',

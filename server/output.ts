@@ -33,7 +33,9 @@ export class Output {
   /** The last piece, held back so that flush() can give it the callback. */
   private held: Uint8Array | null = null;
   private gatheredBytes = 0;
-  private hasArenaPiece = false;
+  /** Generation of the flight that the gathered arena pieces are, or -1 when there are none. */
+  private generation = -1;
+  private isClosed = false;
   private corked = false;
   private readonly flushes: Flush[] = [];
 
@@ -75,7 +77,8 @@ export class Output {
     this.endScratch();
     this.pendingBytes += bytes.length;
     this.gatheredBytes += bytes.length;
-    this.hasArenaPiece = true;
+    // From here on, and not only from the flush: what is gathered may be evicted by the next command of the same packet.
+    if (this.generation < 0 && !this.isClosed) this.generation = this.flights.begin();
     this.pass(bytes);
   }
 
@@ -86,13 +89,13 @@ export class Output {
     const flush = {
       bytes: this.gatheredBytes,
       startedMs: this.nowMs(),
-      generation: this.hasArenaPiece ? this.flights.begin() : -1,
+      generation: this.generation,
     };
     this.flushes.push(flush);
     const last = this.held;
     this.held = null;
     this.gatheredBytes = 0;
-    this.hasArenaPiece = false;
+    this.generation = -1;
     this.sink.write(last, () => this.taken(flush));
     if (this.corked) this.sink.uncork();
     this.corked = false;
@@ -105,7 +108,10 @@ export class Output {
 
   /** To be called when the socket has closed: nothing is under way any more. */
   closed(): void {
-    for (const flush of this.flushes.splice(0)) this.endFlight(flush);
+    this.isClosed = true;
+    for (const flush of this.flushes.splice(0)) this.endFlight(flush.generation);
+    this.endFlight(this.generation);
+    this.generation = -1;
     this.pendingBytes = 0;
   }
 
@@ -113,12 +119,12 @@ export class Output {
     if (this.flushes[0] !== flush) return; // closed() was faster
     this.flushes.shift();
     this.pendingBytes -= flush.bytes;
-    this.endFlight(flush);
+    this.endFlight(flush.generation);
     this.onTaken(flush.bytes);
   }
 
-  private endFlight(flush: Flush): void {
-    if (flush.generation >= 0) this.flights.end(flush.generation);
+  private endFlight(generation: number): void {
+    if (generation >= 0) this.flights.end(generation);
   }
 
   private makeRoom(bytes: number): void {

@@ -52,15 +52,24 @@ export class Quarantine {
 
   /** Hands every slot that has rested enough to `free`; returns how many. */
   release(nowMs: number, free: (slot: number) => void): number {
+    return this.releaseIf((batch) => this.hasRested(batch, nowMs), RELEASE_MAX, free);
+  }
+
+  /** Hands the oldest slots, so many at most, to `free`, however short they have rested; returns how many. */
+  releaseEarly(most: number, free: (slot: number) => void): number {
+    return this.releaseIf(() => true, Math.min(most, RELEASE_MAX), free);
+  }
+
+  private releaseIf(mayGo: (batch: Batch) => boolean, most: number, free: (slot: number) => void): number {
     const newest = this.batches.at(-1);
     const isOpen = newest?.generation === this.flights.generation;
-    if (isOpen && this.hasRested(newest!, nowMs)) this.flights.advance();
+    if (isOpen && mayGo(newest!)) this.flights.advance();
     const oldestFlight = this.flights.oldest;
     let released = 0;
-    while (released < RELEASE_MAX) {
+    while (released < most) {
       const batch = this.batches[0];
-      if (!batch || batch.generation >= oldestFlight || !this.hasRested(batch, nowMs)) break;
-      const count = Math.min(batch.slots, RELEASE_MAX - released);
+      if (!batch || batch.generation >= oldestFlight || !mayGo(batch)) break;
+      const count = Math.min(batch.slots, most - released);
       for (let i = 0; i < count; i++) {
         free(this.ring[this.head]!);
         this.head = (this.head + 1) & (this.ring.length - 1);

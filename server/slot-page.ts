@@ -2,6 +2,8 @@
 export class SlotPage {
   /** How many slots are free. */
   free: number;
+  /** Whether no slots are given out any more, because the page is being emptied. */
+  isClosed = false;
   /** Word of the bitmap below which no bit is set. */
   private first = 0;
   private readonly bits: Int32Array;

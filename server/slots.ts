@@ -7,6 +7,15 @@ import { SlotPage } from './slot-page.js';
 
 /** End of a list of pages. */
 const NONE = -1;
+/** Part of the arena that may rest, as a divisor, and how many slots. */
+const RESTING_SHARE = 8;
+const RESTING_MAX = 2 ** 20;
+/** Slots that are let go at a time when too many rest. */
+const EARLY_BATCH = 64;
+/** Milliseconds that a page stays closed beyond the time that slots rest. */
+const CLOSED_MS = 5000;
+/** While pages can be emptied, an item gets a slot at most so many times its size. */
+const WASTE_MAX = 2;
 
 export interface SlotOptions {
   pageBytes: number;
@@ -19,6 +28,8 @@ export interface SlotOptions {
   nowMs: () => number;
   /** Told when a page is cut into slots of so many bytes, before any is given out, and with 0 when it is whole again. */
   onPage?: (page: number, slotBytes: number) => void;
+  /** Told when a size class has no slot left, and there is no page to be cut for it. */
+  onStarved?: () => void;
 }
 
 /** How a size class is used, in slots. */
@@ -38,6 +49,13 @@ export interface SizeClassUse {
 export class Slots {
   /** Bytes of the slots in quarantine. */
   restingBytes = 0;
+  /** While memory is wanted at most so many bytes rest, and never more slots than restingMax, but for what writes hold. */
+  readonly restingBytesMax: number;
+  readonly restingMax = RESTING_MAX;
+  /** Whether the last store found no slot of its size class. */
+  private isStarved = false;
+  /** Slots that were let go before their time, for want of memory or because too many rested. */
+  releasedEarly = 0;
   private readonly classBytes: number[];
   /** Size class by item size in units of 64 bytes. */
   private readonly classOfUnits: Uint8Array;
@@ -47,6 +65,10 @@ export class Slots {
   private readonly heads: Int32Array;
   private readonly next: Int32Array;
   private readonly previous: Int32Array;
+  /** Per class the free slots of its open pages. */
+  private readonly freeSlots: Int32Array;
+  /** When pages were closed, in that order. */
+  private readonly closed = new Map<number, number>();
   private readonly quarantine: Quarantine;
 
   constructor(private readonly options: SlotOptions) {
@@ -62,6 +84,8 @@ export class Slots {
     this.heads = new Int32Array(this.classBytes.length).fill(NONE);
     this.next = new Int32Array(pageCount).fill(NONE);
     this.previous = new Int32Array(pageCount).fill(NONE);
+    this.freeSlots = new Int32Array(this.classBytes.length);
+    this.restingBytesMax = Math.max(pageBytes, Math.floor((pageBytes * pageCount) / RESTING_SHARE));
     this.quarantine = new Quarantine(options.flights, options.quarantineMs);
   }
 
@@ -80,23 +104,101 @@ export class Slots {
    * nor the pool has one left, a slot of a larger class serves: better waste than refuse.
    */
   take(bytes: number): number {
-    const sizeClass = this.classOfUnits[Math.ceil(bytes / ITEM_UNIT_BYTES)]!;
-    if (this.heads[sizeClass] === NONE && this.pool.length === 0) this.release();
-    if (this.heads[sizeClass] === NONE && this.pool.length > 0) this.cut(this.pool.pop()!, sizeClass);
-    for (let serving = sizeClass; serving < this.classBytes.length; serving++) {
-      const page = this.heads[serving]!;
-      if (page === NONE) continue;
-      const map = this.pages[page]!;
-      const slot = map.take();
-      if (map.free === 0) this.delist(serving, page);
-      return page * this.options.pageBytes + slot * this.classBytes[serving]!;
+    const sizeClass = this.classFor(bytes);
+    if (this.heads[sizeClass] === NONE && this.pool.length === 0) this.releaseForUse();
+    const slot = this.takeFor(sizeClass);
+    this.isStarved = slot < 0;
+    if (!this.isStarved) return slot;
+    this.options.onStarved?.();
+    const most = this.canEmptyPage ? WASTE_MAX * bytes : this.options.pageBytes;
+    for (let serving = sizeClass + 1; serving < this.classBytes.length; serving++) {
+      if (this.classBytes[serving]! > most) break;
+      if (this.heads[serving] !== NONE) return this.takeIn(serving);
     }
     return -1;
   }
 
+  /** Arena offset of a slot of the size class, for which a page may be cut; or -1. */
+  takeFor(sizeClass: number): number {
+    if (this.heads[sizeClass] === NONE && this.pool.length > 0) this.cut(this.pool.pop()!, sizeClass);
+    return this.takeIn(sizeClass);
+  }
+
+  /** Arena offset of a slot of the size class, out of its open pages, or -1. */
+  takeIn(sizeClass: number): number {
+    const page = this.heads[sizeClass]!;
+    if (page === NONE) return -1;
+    const map = this.pages[page]!;
+    const slot = map.take();
+    this.freeSlots[sizeClass]!--;
+    if (map.free === 0) this.delist(sizeClass, page);
+    return page * this.options.pageBytes + slot * this.classBytes[sizeClass]!;
+  }
+
+  /** Pages that are not cut. */
+  get freePages(): number {
+    return this.pool.length;
+  }
+
+  /** Whether the items of some page would fit into other pages of its size class. */
+  get canEmptyPage(): boolean {
+    return this.freeSlots.some((free, sizeClass) => free >= this.slotsPerPage(sizeClass));
+  }
+
+  /** Of the pages whose items would fit into others of their class the one with the fewest, or -1. */
+  sparsestPage(): number {
+    let best = NONE;
+    let fewest = Number.POSITIVE_INFINITY;
+    for (let page = 0; page < this.pages.length; page++) {
+      const map = this.pages[page];
+      if (!map || map.isClosed) continue;
+      if (this.freeSlots[map.sizeClass]! < map.slots) continue;
+      const bytes = (map.slots - map.free) * this.classBytes[map.sizeClass]!;
+      if (bytes < fewest) [best, fewest] = [page, bytes];
+    }
+    return best;
+  }
+
+  /** Whether pages are being emptied, or are about to be. */
+  get isEmptying(): boolean {
+    return (
+      this.closed.size > 0 || (this.isStarved && this.options.onStarved !== undefined && this.canEmptyPage)
+    );
+  }
+
+  /** Pages that are closed and not free yet. */
+  get closedPages(): number {
+    return this.closed.size;
+  }
+
+  /** Gives out no more slots of a page; it goes back to the pool when all of them are free, or is opened again soon. */
+  close(page: number): void {
+    const map = this.pages[page];
+    if (!map || map.isClosed) return;
+    map.isClosed = true;
+    this.closed.set(page, this.options.nowMs());
+    this.freeSlots[map.sizeClass]! -= map.free;
+    if (map.free > 0) this.delist(map.sizeClass, page);
+  }
+
+  /** Gives out slots of a closed page again. */
+  reopen(page: number): void {
+    const map = this.pages[page];
+    if (!map?.isClosed) return;
+    map.isClosed = false;
+    this.closed.delete(page);
+    this.freeSlots[map.sizeClass]! += map.free;
+    if (map.free > 0) this.enlist(map.sizeClass, page);
+  }
+
+  slotsPerPage(sizeClass: number): number {
+    return Math.floor(this.options.pageBytes / this.classBytes[sizeClass]!);
+  }
+
   private cut(page: number, sizeClass: number): void {
-    const slots = Math.floor(this.options.pageBytes / this.classBytes[sizeClass]!);
+    const slots = this.slotsPerPage(sizeClass);
     this.pages[page] = new SlotPage(sizeClass, slots);
+    this.freeSlots[sizeClass]! += slots;
     this.options.onPage?.(page, this.classBytes[sizeClass]!);
     this.enlist(sizeClass, page);
   }
@@ -136,6 +238,7 @@ export class Slots {
       return;
     }
     this.pages[page] = map;
+    this.freeSlots[sizeClass]! += map.free;
     if (map.free > 0) this.enlist(sizeClass, page);
   }
 
@@ -145,9 +248,13 @@ export class Slots {
     const map = this.pages[page]!;
     const { sizeClass } = map;
     map.give((offset - page * this.options.pageBytes) / this.classBytes[sizeClass]!);
-    if (map.free === 1) this.enlist(sizeClass, page);
+    if (!map.isClosed) {
+      this.freeSlots[sizeClass]!++;
+      if (map.free === 1) this.enlist(sizeClass, page);
+    }
     if (map.free === map.slots) {
-      this.delist(sizeClass, page);
+      this.close(page);
+      this.closed.delete(page);
       this.pages[page] = undefined;
       this.options.onPage?.(page, 0);
       this.pool.push(page);
@@ -158,14 +265,83 @@ export class Slots {
   retire(offset: number): void {
     this.restingBytes += this.slotBytes(offset);
     this.quarantine.add(offset, this.options.nowMs());
+    while (this.resting > RESTING_MAX && this.releaseEarly(EARLY_BATCH) > 0);
   }
 
   /** Frees what has rested enough. */
   release(): void {
-    this.quarantine.release(this.options.nowMs(), (offset) => {
-      this.restingBytes -= this.slotBytes(offset);
-      this.give(offset);
-    });
+    this.quarantine.release(this.options.nowMs(), this.endRest);
+    if (this.closed.size > 0) this.reopenOldest();
+  }
+
+  /** An item whose value was under way when the page was closed may stand there for ever. */
+  private reopenOldest(): void {
+    const longAgo = this.options.nowMs() - this.options.quarantineMs - CLOSED_MS;
+    for (const [page, closedMs] of this.closed) {
+      if (closedMs > longAgo) return;
+      this.reopen(page);
+    }
+  }
+
+  /** Frees what has rested enough, and what rests beyond the share of memory that may while some is wanted. */
+  private releaseForUse(): void {
+    this.release();
+    while (this.restingBytes > this.restingBytesMax && this.releaseEarly(EARLY_BATCH) > 0);
+  }
+
+  /** Whether socket writes hold up slots that are wanted. */
+  get isHeldUp(): boolean {
+    return this.isStarved && this.restingBytes > this.restingBytesMax;
+  }
+
+  /** Frees the slots that have rested longest, so many at most; returns how many. */
+  releaseEarly(most: number): number {
+    const released = this.quarantine.releaseEarly(most, this.endRest);
+    this.releasedEarly += released;
+    return released;
+  }
+
+  private readonly endRest = (offset: number): void => {
+    this.restingBytes -= this.slotBytes(offset);
+    this.give(offset);
+  };
+
+  /** Index of the size class that serves items of so many bytes. */
+  classFor(bytes: number): number {
+    return this.classOfUnits[Math.ceil(bytes / ITEM_UNIT_BYTES)]!;
+  }
+
+  /** The first slot in use of a page at or behind `offset` in the arena, or -1. */
+  nextUsedIn(page: number, offset: number): number {
+    const slot = this.nextUsed(Math.max(offset, page * this.options.pageBytes));
+    return slot >= 0 && this.pageOf(slot) === page ? slot : -1;
+  }
+
+  /** The first open page at or behind `page` that is cut for the size class, wrapping round; or -1. */
+  nextPage(sizeClass: number, page: number): number {
+    const count = this.pages.length;
+    for (let i = 0; i < count; i++) {
+      const at = (page + i) % count;
+      const map = this.pages[at];
+      if (map?.sizeClass === sizeClass && !map.isClosed) return at;
+    }
+    return NONE;
+  }
+
+  /** The first open page at or behind `page`, wrapping round, that is cut at all; or -1. */
+  nextPageInUse(page: number): number {
+    const count = this.pages.length;
+    for (let i = 0; i < count; i++) {
+      const at = (page + i) % count;
+      if (this.classOfPage(at) >= 0) return at;
+    }
+    return NONE;
+  }
+
+  /** Index of the size class that a page is cut for and takes part in, or -1. */
+  classOfPage(page: number): number {
+    const map = this.pages[page];
+    return map && !map.isClosed ? map.sizeClass : NONE;
   }
 
   /** Size class of the slot at `offset`, counted from 1 as memcached does. */
@@ -203,7 +379,7 @@ export class Slots {
     return use;
   }
 
-  private pageOf(offset: number): number {
+  pageOf(offset: number): number {
     return Math.floor(offset / this.options.pageBytes);
   }
 

@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { arch } from 'node:process';
 import type { FabricCounts, Region } from '../src/native.js';
 import type { Clock } from './clock.js';
+import type { Compactor } from './compactor.js';
 import { type ConnectionFacts, connectionStats } from './connection-stats.js';
 import type { Counters } from './counters.js';
+import { NO_EVICTIONS } from './evictor.js';
 import type { FabricOutcome } from './fabric.js';
 import { parseListenAddresses } from './listen-address.js';
 import type { NodeOptions } from './options.js';
@@ -30,6 +32,7 @@ export interface StatsSource {
   counters: Counters;
   store: Store;
   slots: Slots;
+  compactor: Compactor;
   region: Region;
   clock: Clock;
 }
@@ -119,7 +122,9 @@ export class Stats {
       bytes: store.itemBytes,
       curr_items: store.itemCount,
       total_items: store.totalItems,
-      evictions: 0,
+      evictions: store.evictor?.total.evicted ?? 0,
+      evicted_unfetched: store.evictor?.total.evictedUnfetched ?? 0,
+      evicted_active: store.evictor?.total.evictedActive ?? 0,
       reclaimed: store.reclaimed,
       slots_quarantined: slots.resting,
     });
@@ -154,6 +159,13 @@ export class Stats {
       damaged_items: (this.source.region.restored?.damaged ?? 0) + store.damagedItems,
       slots_quarantined: slots.resting,
       bytes_quarantined: slots.restingBytes,
+      slots_quarantined_max: slots.restingMax,
+      bytes_quarantined_max: slots.restingBytesMax,
+      slots_released_early: slots.releasedEarly,
+      pages_free: slots.freePages,
+      pages_emptied: this.source.compactor.emptiedPages,
+      items_moved: this.source.compactor.movedItems,
+      on_full: node.options.onFull,
       item_size_max: node.options.itemSizeMax,
       authentication: node.options.authFile === null ? 'none' : 'password',
       transports: [node.localPath && 'local', offer && 'fabric', 'tcp'].filter(Boolean).join(','),
@@ -192,7 +204,7 @@ export class Stats {
       tcp_backlog: options.backlog,
       inter: options.address,
       verbosity: options.verbosity,
-      evictions: 'off',
+      evictions: options.onFull === 'evict' ? 'on' : 'off',
       growth_factor: this.source.slots.growth.toFixed(2),
       chunk_size: this.source.slots.use()[0]!.slotBytes,
       num_threads: 1,
@@ -212,11 +224,20 @@ export class Stats {
   }
 
   private items(): Stat[] {
-    return this.source.slots
-      .use()
-      .flatMap(({ usedSlots }, i) =>
-        usedSlots > 0 ? [[`items:${i + 1}:number`, String(usedSlots)] as const] : [],
-      );
+    const { slots, store } = this.source;
+    return slots.use().flatMap(({ usedSlots }, i) => {
+      if (usedSlots === 0) return [];
+      const counts = store.evictor?.ofClass(i + 1) ?? NO_EVICTIONS;
+      const facts = {
+        number: usedSlots,
+        evicted: counts.evicted,
+        evicted_nonzero: counts.evictedNonzero,
+        evicted_time: counts.evictedTime,
+        evicted_unfetched: counts.evictedUnfetched,
+        evicted_active: counts.evictedActive,
+      };
+      return list(Object.fromEntries(Object.entries(facts).map(([name, fact]) => [`items:${i + 1}:${name}`, fact])));
+    });
   }
 
   /** Commands that met items of a size class. */

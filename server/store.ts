@@ -1,6 +1,7 @@
 import type { Region } from '../src/native.js';
 import { Arena } from './arena.js';
 import type { Clock } from './clock.js';
+import type { Evictor } from './evictor.js';
 import { absoluteExptime } from './exptime.js';
 import { ITEM, ITEM_HEADER_BYTES, ITEM_MAGIC, STATE, textBytesOf, valueOffsetOf, writeText } from './item.js';
 import { Ledger } from './ledger.js';
@@ -19,6 +20,8 @@ const U64 = 1n << 64n;
 const NUMBER_BYTES_MAX = 64;
 /** What an item is marked with when it is read. */
 const USED = STATE.fetched | STATE.referenced;
+/** Items that are evicted, at most, when the table has no room for a new one. */
+const TABLE_EVICTIONS_MAX = 64;
 const CR = 0x0d;
 const LF = 0x0a;
 const SPACE = 0x20;
@@ -33,7 +36,8 @@ export interface StoreOptions {
 
 /**
  * The items of a node. An item is written into a slot of its own, linked under its key, and never changed afterwards but
- * for its exptime and time of access; what it replaces is freed. Nothing is ever evicted: without room a store fails. As
+ * for its exptime and time of access; what it replaces is freed. Without room a
+ * store fails, unless there is an evictor. As
  * in memcached 1.6, a `set` that fails for its size or for lack of memory takes the key's old item away, so that nobody
  * reads the stale value; every other failure leaves the old item.
  */
@@ -50,6 +54,12 @@ export class Store {
   getFlushed = 0;
   /** Linked items that have an exptime. */
   expiringItems = 0;
+  /** A slot whose item must not be evicted now, or -1. */
+  pinned = -1;
+  /** Called when an item has been moved; for those who go through the arena. */
+  readonly moveListeners = new Set<(from: number, to: number) => void>();
+  /** Makes room when there is none; null when stores fail instead. */
+  evictor: Evictor | null = null;
   /** Items that were not what they had been stored as when they were wanted. */
   damagedItems = 0;
   private readonly ledger: Ledger;
@@ -140,6 +150,7 @@ export class Store {
     this.reclaimed = 0;
     this.getExpired = 0;
     this.getFlushed = 0;
+    this.evictor?.resetCounts();
   }
 
   private isDead(slot: number, now: number): boolean {
@@ -180,7 +191,7 @@ export class Store {
     const valueOffset = valueOffsetOf(textBytes);
     const itemBytes = valueOffset + valueBytes + 2;
     if (itemBytes > this.arena.pageBytes) return TOO_LARGE;
-    const slot = this.options.slots.take(itemBytes);
+    const slot = this.takeSlot(itemBytes);
     if (slot < 0) return NO_MEMORY;
     const now = this.options.clock.seconds();
     const { arena } = this;
@@ -197,6 +208,11 @@ export class Store {
     item[itemBytes - 2] = CR;
     item[itemBytes - 1] = LF;
     return slot;
+  }
+
+  private takeSlot(bytes: number): number {
+    const slot = this.options.slots.take(bytes);
+    return slot < 0 && this.evictor ? this.evictor.makeRoom(bytes) : slot;
   }
 
   /** Copies `bytes[start, end)` to where the value's byte `at` is, in a reserved slot. */
@@ -252,7 +268,9 @@ export class Store {
   private join(slot: number, old: number, mode: StoreMode): number {
     const { arena } = this;
     const valueBytes = arena.valueBytes(old) + arena.valueBytes(slot);
+    this.pinned = old;
     const joined = this.reserve(arena.key(old), 0, arena.keyBytes(old), arena.flags(old), 0, valueBytes);
+    this.pinned = -1;
     if (joined < 0) return NO_MEMORY;
     arena.setU32(joined + ITEM.exptime, arena.exptime(old));
     const [first, second] = mode === 'append' ? [old, slot] : [slot, old];
@@ -270,7 +288,10 @@ export class Store {
   /** Makes the item in `slot` the key's; false when the table has no room (the slot is given back then). */
   private link(slot: number): boolean {
     this.setCas(slot, this.ledger.nextCas());
-    const old = this.options.region.link(slot);
+    let old = this.options.region.link(slot);
+    for (let i = 0; old === -2 && i < TABLE_EVICTIONS_MAX && this.evictor?.evictAny(); i++) {
+      old = this.options.region.link(slot);
+    }
     if (old === -2) {
       this.abandon(slot);
       return false;
@@ -309,7 +330,7 @@ export class Store {
     if (this.holdsItem(slot) && this.options.region.unlink(slot)) this.retire(slot);
   }
 
-  private holdsItem(slot: number): boolean {
+  holdsItem(slot: number): boolean {
     return this.arena.u32(slot + ITEM.magic) === ITEM_MAGIC;
   }
 
@@ -341,7 +362,9 @@ export class Store {
     const digits = after.toString();
     const valueBytes = Math.max(digits.length, arena.valueBytes(slot));
     const key = arena.key(slot);
+    this.pinned = slot;
     const changed = this.reserve(key, 0, key.length, arena.flags(slot), 0, valueBytes);
+    this.pinned = -1;
     if (changed < 0) return 'no-memory';
     arena.setU32(changed + ITEM.exptime, arena.exptime(slot));
     // memcached counts in place, where there is room, and makes a new item else.
@@ -398,6 +421,13 @@ export class Store {
       this.remove(slot);
     }
     return dead;
+  }
+
+  /** Moves an item to another slot, reserved and long enough. */
+  move(from: number, to: number): void {
+    this.options.region.move(from, to);
+    this.options.slots.retire(from);
+    for (const onMove of this.moveListeners) onMove(from, to);
   }
 
   sizeClassOf(slot: number): number {

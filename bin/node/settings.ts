@@ -124,6 +124,14 @@ export const SETTINGS: readonly Setting[] = [
     read: wholeNumber,
   },
   {
+    name: 'on-full',
+    value: 'what',
+    help: 'when memory is full: error (a store fails), or evict (what was not used for long)',
+    byDefault: 'error',
+    field: 'onFull',
+    read: oneOf('error', 'evict'),
+  },
+  {
     name: 'region',
     value: 'file',
     help: 'keep the memory in this file (on tmpfs or hugetlbfs), for the next start to take up, or off',
