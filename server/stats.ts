@@ -236,7 +236,9 @@ export class Stats {
         evicted_unfetched: counts.evictedUnfetched,
         evicted_active: counts.evictedActive,
       };
-      return list(Object.fromEntries(Object.entries(facts).map(([name, fact]) => [`items:${i + 1}:${name}`, fact])));
+      return list(
+        Object.fromEntries(Object.entries(facts).map(([name, fact]) => [`items:${i + 1}:${name}`, fact])),
+      );
     });
   }
 

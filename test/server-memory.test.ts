@@ -29,7 +29,8 @@ test('memory that held items of one size serves any other, round after round', a
   for (const bytes of sizes) {
     const count = Math.min(4000, Math.floor((16 * MIB) / bytes) + 4);
     const stored = await storeMany(port, `k${bytes}`, count, bytes);
-    const least = Math.min(count, Math.floor((16 * MIB) / bytes)) * (bytes === 300 * KIB || bytes === 5000 ? 0.55 : 0.94);
+    const least =
+      Math.min(count, Math.floor((16 * MIB) / bytes)) * (bytes === 300 * KIB || bytes === 5000 ? 0.55 : 0.94);
     assert.ok(stored.length >= least, `${stored.length} of ${count} with ${bytes} bytes`);
     await deleteMany(port, `k${bytes}`, stored);
   }
