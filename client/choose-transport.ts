@@ -97,10 +97,10 @@ async function openFabric(question: TransportQuestion): Promise<RemoteRegion | s
 }
 
 /** Why no device of this host leads to the node, or '' when one does, or when it does not take a device. */
-async function noWay({ provider }: FabricOffer, address: string): Promise<string> {
+async function noWay({ provider, endpoint }: FabricOffer, address: string): Promise<string> {
   if (!isMadeOfDevices(provider)) return '';
-  const { ways } = await native().surveyFabrics({ provider, host: address, listening: false });
-  const leadsThere = ways.some((way) => way.reads && way.provider === provider);
+  const { ways } = await native().surveyFabrics({ provider, endpoint, host: address, listening: false });
+  const leadsThere = ways.some((way) => way.reads && way.here && way.provider === provider);
   return leadsThere ? '' : deviceFault(provider, address);
 }
 
