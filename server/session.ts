@@ -1,5 +1,6 @@
 import { Arithmetic } from './arithmetic.js';
 import type { Login } from './auth/login.js';
+import { cacheDump } from './cache-dump.js';
 import { Dump } from './dump.js';
 import { IncomingValue, type StoreContext } from './incoming-value.js';
 import { MetaOperations } from './meta-operations.js';
@@ -213,7 +214,7 @@ export class Session implements CommandHandler {
     const { topic } = request;
     if (topic === 'reset') this.resetStats(request);
     else if (topic.startsWith('detail')) this.detail(request, topic);
-    else if (topic === 'cachedump') this.refuse(request, 'stats-cachedump');
+    else if (topic.startsWith('cachedump')) this.cacheDump(request, topic);
     else this.tellStats(request, this.context.stats.topic(topic));
   }
 
@@ -231,13 +232,19 @@ export class Session implements CommandHandler {
   private detail(request: StatsRequest, topic: string): void {
     const { prefixes } = this.context.counters;
     if (topic === 'detail dump') {
-      this.replies.detail(request, prefixes.lines());
+      this.replies.lines(request, prefixes.lines());
     } else if (topic === 'detail on' || topic === 'detail off') {
       prefixes.enabled = topic === 'detail on';
       this.replies.outcome(request, 'ok', 0);
     } else {
       this.refuse(request, 'stats-detail');
     }
+  }
+
+  private cacheDump(request: StatsRequest, topic: string): void {
+    const [, sizeClass, limit] = /^cachedump (\d{1,9}) (\d{1,9})$/.exec(topic) ?? [];
+    if (limit === undefined) this.refuse(request, 'stats-cachedump');
+    else this.replies.lines(request, cacheDump(this.context.store, Number(sizeClass), Number(limit)));
   }
 
   dump({ classes }: DumpRequest): void {

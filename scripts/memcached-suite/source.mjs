@@ -1,6 +1,16 @@
 // memcached's source, fetched from Debian with `apt-get source` and kept in .cache/memcached-suite, never in the tree.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 const FETCH_TIMEOUT_MS = 120_000;
@@ -59,7 +69,10 @@ export function memcachedSource(cache) {
     renameSync(scratch, cache);
   } catch (error) {
     rmSync(scratch, { recursive: true, force: true });
-    const said = String(error.stderr ?? '').trim().split('\n').at(-1);
+    const said = String(error.stderr ?? '')
+      .trim()
+      .split('\n')
+      .at(-1);
     throw new Error(`memcached's source cannot be fetched with apt-get source: ${said || error.message}`);
   }
   return source;

@@ -104,7 +104,7 @@ export class BinaryReplies implements Replies {
     this.head(request, SUCCESS, 0, 0, 0, 0);
   }
 
-  detail(request: Request, lines: readonly string[]): void {
+  lines(request: Request, lines: readonly string[]): void {
     const end = 'END\r\n';
     const name = 'detailed';
     const bytes = lines.reduce((sum, line) => sum + line.length, end.length);

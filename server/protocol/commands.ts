@@ -131,7 +131,7 @@ export type OperatorRefusal =
   | 'lru-fixed' // no tuning of what there is not
   | 'crawler-fixed' // the sweeper cannot be stopped or slowed
   | 'stats-detail' // how to use it
-  | 'stats-cachedump'; // use metadump
+  | 'stats-cachedump'; // it wants a size class and a number of items
 
 export interface CommandHandler {
   /** While true the parser stops before the next command, and feed() returns early. */

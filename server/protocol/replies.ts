@@ -33,8 +33,8 @@ export interface Replies {
   number(request: ArithmeticRequest, value: bigint, cas: number): void;
   version(request: Request, version: string): void;
   stats(request: Request, stats: Iterable<readonly [name: string, value: string]>): void;
-  /** The lines of `stats detail dump`. */
-  detail(request: Request, lines: readonly string[]): void;
+  /** The lines of `stats detail dump` or `stats cachedump`. */
+  lines(request: Request, lines: readonly string[]): void;
   login(request: Request, answer: LoginAnswer): void;
   refused(request: Request, refusal: Refusal): void;
 }

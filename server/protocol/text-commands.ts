@@ -18,6 +18,7 @@ import { OperatorCommands } from './operator-commands.js';
 import { matches, Words } from './text-words.js';
 
 const NOTHING = new Uint8Array(0);
+const TOPICS_WITH_ARGUMENTS = ['detail', 'cachedump'];
 
 /** What follows a line: the next line, the value of `storing`, one to be thrown away, or nothing more. */
 export type Sequel = 'line' | 'value' | 'swallow' | 'end';
@@ -191,8 +192,11 @@ export class TextCommands {
 
   stats(): Sequel {
     const { words, statsRequest } = this;
-    const second = words.count > 1 ? words.text(1) : '';
-    statsRequest.topic = second === 'detail' && words.count > 2 ? `detail ${words.text(2)}` : second;
+    const count = words.isOneOf(1, TOPICS_WITH_ARGUMENTS)
+      ? Math.min(words.count, 4)
+      : Math.min(words.count, 2);
+    statsRequest.topic = '';
+    for (let i = 1; i < count; i++) statsRequest.topic += (i > 1 ? ' ' : '') + words.text(i);
     this.handler.stats(statsRequest);
     return 'line';
   }

@@ -37,7 +37,7 @@ const REFUSALS: Record<Refusal, string> = {
   'lru-fixed': 'CLIENT_ERROR lru tuning not available\r\n',
   'crawler-fixed': 'CLIENT_ERROR lru crawler tuning not available\r\n',
   'stats-detail': 'CLIENT_ERROR usage: stats detail on|off|dump\r\n',
-  'stats-cachedump': 'CLIENT_ERROR stats cachedump not allowed\r\n',
+  'stats-cachedump': 'CLIENT_ERROR bad command line\r\n',
   http: '',
   line: 'CLIENT_ERROR line too long\r\n',
   arguments: `${BAD_FORMAT}\r\n`,
@@ -112,7 +112,7 @@ export class TextReplies implements Replies {
     this.output.text('END\r\n');
   }
 
-  detail(_request: Request, lines: readonly string[]): void {
+  lines(_request: Request, lines: readonly string[]): void {
     for (const line of lines) this.output.text(line);
     this.output.text('END\r\n');
   }
