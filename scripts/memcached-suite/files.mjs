@@ -4,6 +4,7 @@ const EXTSTORE = 'extstore: a node keeps its items in memory alone';
 const SLABS = "moving pages between memcached's slab classes: a node's pages go back to a pool by themselves";
 const LRU = "memcached's LRU lists and crawler: a node looks for dead items without them";
 const EVICTION = 'eviction: the suite counts it per slab class of memcached';
+const NO_EVICTION = '`evictions` is off by default';
 const TLS = "runs only when the whole suite is run over TLS, with memcached's -Z; test/tls.test.ts tests TLS";
 const SKIPPED = 'memcached skips it, too';
 const UDP = 'UDP is not spoken';
@@ -65,9 +66,17 @@ export const EXCEPT = {
     5: '-C: a node always has cas uniques',
     11: '-B ascii: the protocol is told by the first byte of each connection',
   },
+  'binary.t': { 2826: NO_EVICTION },
   'flush-all.t': { 27: '-C: memcached without cas uniques flushes what is stored in the same second, too' },
   'issue_163.t': { 4: 'items reclaimed per slab class' },
   'issue_42.t': { 11: 'bytes requested per slab class' },
   'issue_61.t': { 7: 'connections take turns by bytes, not by requests (-R)' },
   'stats-conns.t': { 10: UDP },
+  'stats.t': {
+    1: "the number of memcached's figures, those of its LRU and slab classes among them",
+    20: 'lrutail_reflocked',
+    81: NO_EVICTION,
+    103: 'lrutail_reflocked',
+    111: 'flushed items are taken away before somebody asks for them',
+  },
 };

@@ -41,7 +41,8 @@ for (let i = 0; i < given.length; i++) {
   const flag = given[i];
   args.push(...translate(flag, SWITCHES.has(flag) ? null : given[++i]));
 }
-const node = spawn(join(root, 'bin', 'volley'), args, { stdio: 'inherit' });
+// Not the test's stdout: Node makes a pipe that it writes to non-blocking, for perl too, which then loses lines.
+const node = spawn(join(root, 'bin', 'volley'), args, { stdio: ['ignore', 'ignore', 'inherit'] });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGUSR1']) {
   process.on(signal, () => node.kill(signal === 'SIGUSR1' ? 'SIGTERM' : signal));
 }
