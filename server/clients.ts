@@ -5,6 +5,7 @@ import type { ConnectionFacts } from './connection-stats.js';
 import { formatAddress } from './listen-address.js';
 import type { Log } from './log.js';
 import type { NodeOptions } from './options.js';
+import { Receiver } from './receiver.js';
 import { Rejections } from './rejections.js';
 import { TlsGate } from './tls-gate.js';
 
@@ -22,6 +23,7 @@ export class Clients {
   private readonly connections = new Map<number, Connection>();
   private served = 0;
   private readonly rejections = new Rejections();
+  private readonly receiver = new Receiver();
   private readonly gate: TlsGate | null;
 
   /** @throws VolleyError ERR_VOLLEY_FILE when TLS is wanted and its files cannot be used */
@@ -39,7 +41,11 @@ export class Clients {
       this.context.counters.tlsErrors++;
       this.log.info({ reason }, 'a TLS handshake failed');
     };
-    return new TlsGate(this.options, (socket) => this.serve(socket), onFailed);
+    const onSecure = (socket: Socket) => {
+      const connection = this.serve(socket);
+      socket.on('data', (bytes) => connection.received(bytes));
+    };
+    return new TlsGate(this.options, onSecure, onFailed);
   }
 
   /** Takes a client that has just connected, or turns it away. @param plain whether it speaks no TLS in any case */
@@ -54,13 +60,22 @@ export class Clients {
       else this.rejections.add(socket);
       return;
     }
-    this.sockets.add(socket);
-    socket.once('close', () => this.sockets.delete(socket));
-    if (isSecure) this.gate!.admit(socket);
-    else this.serve(socket);
+    if (isSecure) {
+      this.hold(socket);
+      this.gate!.admit(socket);
+      return;
+    }
+    const own = this.receiver.adopt(socket, (bytes) => connection.received(bytes));
+    this.hold(own);
+    const connection = this.serve(own);
   }
 
-  private serve(socket: Socket): void {
+  private hold(socket: Socket): void {
+    this.sockets.add(socket);
+    socket.once('close', () => this.sockets.delete(socket));
+  }
+
+  private serve(socket: Socket): Connection {
     const { counters } = this.context;
     const peer = peerOf(socket);
     const id = ++this.served;
@@ -72,6 +87,7 @@ export class Clients {
     this.connections.set(id, connection);
     counters.currConnections++;
     this.log.debug({ peer }, 'connected');
+    return connection;
   }
 
   /** Closes the connections that stall or idle. */

@@ -18,6 +18,8 @@ import { Session, type SessionContext } from './session.js';
 const CLOSING_MS = 2000;
 /** The stall timeout while memory is wanted that answers under way hold. */
 const PRESSED_STALL_MS = 2000;
+/** A connection that is paused with more than this many bytes in store is not read from. */
+const PAUSED_BYTES_MAX = 16_384;
 const NOTHING = Buffer.alloc(0);
 /** Why connections are closed that say nothing. */
 export const IDLES = 'it idles';
@@ -43,7 +45,7 @@ export class Connection {
   private readonly output: Output;
   private parser: Parser | null = null;
   private session: Session | null = null;
-  /** Bytes received that the session was not ready for; reading is paused while there are some. */
+  /** Bytes received that the session was not ready for. */
   private leftover: Uint8Array = NOTHING;
   private readingPaused = false;
   private draining = false;
@@ -66,18 +68,29 @@ export class Connection {
     this.connectedMs = clock.monotonicMs();
     this.receivedMs = this.connectedMs;
     this.output = new Output(socket, flights, clock.monotonicMs, (bytes) => this.outputTaken(bytes));
-    socket.on('data', (bytes) => this.received(bytes));
     // What is wrong with a connection ends in its close; there is nothing else to do about it.
     socket.on('error', () => {});
     socket.on('close', () => this.closed());
   }
 
-  private received(bytes: Buffer): void {
+  /** Takes what the client sent. The bytes may be others when it has returned. */
+  received(bytes: Buffer): void {
     this.context.counters.bytesRead += bytes.length;
     this.receivedMs = this.context.clock.monotonicMs();
     if (this.closingMs !== null || bytes.length === 0) return;
+    if (this.readingPaused) {
+      this.keep(bytes);
+      return;
+    }
     this.parser ??= this.choose(bytes[0]!);
     this.take(bytes);
+    if (this.leftover.length > 0) this.leftover = Buffer.from(this.leftover);
+  }
+
+  /** A paused connection reads on for a while: otherwise it would not notice that its client has left. */
+  private keep(bytes: Buffer): void {
+    this.leftover = Buffer.concat([this.leftover, bytes]);
+    if (this.leftover.length > PAUSED_BYTES_MAX) this.socket.pause();
   }
 
   /** The first byte tells the protocol, for the whole connection. */
@@ -110,9 +123,8 @@ export class Connection {
   }
 
   private pauseReading(): void {
-    if (this.readingPaused) return;
     this.readingPaused = true;
-    this.socket.pause();
+    if (this.leftover.length > PAUSED_BYTES_MAX) this.socket.pause();
   }
 
   private outputTaken(bytes: number): void {
