@@ -8,7 +8,7 @@ import { configure } from '../bin/node/configuration.js';
 import { readExtendedOptions } from '../bin/node/extended-options.js';
 import { FOREIGN_FLAGS, judgeForeignFlag } from '../bin/node/memcached-flags.js';
 import { SETTINGS, settingOf, variableOf } from '../bin/node/settings.js';
-import { StorageNode } from '../server/index.js';
+import { type NodeOptions, StorageNode } from '../server/index.js';
 import { parseListenAddresses } from '../server/listen-address.js';
 import { runCli, startCli } from './support/cli.js';
 import { RawClient, until } from './support/memcached.js';
@@ -133,6 +133,38 @@ test('-o is understood as far as it means something', () => {
   assert.throws(() => readExtendedOptions('ssl_min_version=0'), /none of 2, 3/);
 });
 
+/** Starts a node, does the work and stops it, whatever comes of it. */
+async function withNode(
+  given: Partial<NodeOptions>,
+  work: (node: StorageNode) => Promise<void>,
+): Promise<void> {
+  const node = new StorageNode({ memoryBytes: 2 * MIB, ...given });
+  try {
+    await node.start();
+    await work(node);
+  } finally {
+    await node.stop();
+  }
+}
+
+/** Whether somebody listens there. */
+function isOpen(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, host, () => resolve(true)).on('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}
+
+test('every listener of a node is on loopback alone unless told otherwise', async () => {
+  await withNode({ port: 0, local: 'off', fabric: 'net', metricsListen: '0' }, async (node) => {
+    for (const port of [node.port, node.metricsPort, node.fabric.offer!.port]) {
+      assert.is(await isOpen('127.0.0.1', port), true);
+      assert.is(await isOpen('127.0.0.2', port), false);
+      assert.is(await isOpen('::1', port), false);
+    }
+  });
+});
+
 test('addresses are read as memcached reads them', () => {
   assert.equal(parseListenAddresses('127.0.0.1, [::1]:5,notls:10.0.0.1:7'), [
     { host: '127.0.0.1', port: null, plain: false },
@@ -146,35 +178,25 @@ test('addresses are read as memcached reads them', () => {
 });
 
 test('a node listens on all addresses it was given, on the same free port, and on no other', async () => {
-  const node = new StorageNode({ address: '127.0.0.1,127.0.0.3', port: 0, local: 'off', memoryBytes: MIB });
-  await node.start();
-  for (const [host, isOpen] of [
-    ['127.0.0.1', true],
-    ['127.0.0.3', true],
-    ['127.0.0.2', false],
-  ] as const) {
-    const outcome = await new Promise((resolve) => {
-      const socket = connect(node.port, host, () => resolve(true)).on('error', () => resolve(false));
-      socket.once('connect', () => socket.destroy());
-    });
-    assert.is(outcome, isOpen, host);
-  }
-  await node.stop();
+  await withNode({ address: '127.0.0.1,127.0.0.3', port: 0, local: 'off' }, async ({ port }) => {
+    assert.is(await isOpen('127.0.0.1', port), true);
+    assert.is(await isOpen('127.0.0.3', port), true);
+    assert.is(await isOpen('127.0.0.2', port), false);
+  });
 });
 
 test('a unix socket takes the place of TCP, has the mode it was given, and is gone at the end', async () => {
   const path = join(folder, 'node.sock');
   for (let round = 0; round < 2; round++) {
-    const node = new StorageNode({ socketPath: path, socketMode: 0o770, memoryBytes: MIB });
-    await node.start();
-    assert.is(node.port, 0);
-    assert.is(node.name, path);
-    assert.is(node.localPath, `${path}.region`);
-    assert.is(statSync(path).mode & 0o777, 0o770);
-    const client = new RawClient({ path });
-    assert.match(await client.send('version\r\n').answer('\r\n'), /^VERSION/);
-    await client.close();
-    await node.stop();
+    await withNode({ socketPath: path, socketMode: 0o770 }, async (node) => {
+      assert.is(node.port, 0);
+      assert.is(node.name, path);
+      assert.is(node.localPath, `${path}.region`);
+      assert.is(statSync(path).mode & 0o777, 0o770);
+      const client = new RawClient({ path });
+      assert.match(await client.send('version\r\n').answer('\r\n'), /^VERSION/);
+      await client.close();
+    });
     assert.not.ok(existsSync(path));
   }
 });
@@ -235,14 +257,13 @@ test('the log is JSON lines when stderr is no terminal, lines for people when as
 });
 
 test('a client that says nothing, or stops in mid-command, is closed and counted', async () => {
-  const options = { idleTimeoutMs: 300, stallTimeoutMs: 300, logLevel: 'silent' } as const;
-  const node = new StorageNode({ port: 0, local: 'off', memoryBytes: 2 * MIB, ...options });
-  await node.start();
-  const silent = new RawClient({ host: '127.0.0.1', port: node.port });
-  const half = new RawClient({ host: '127.0.0.1', port: node.port }).send('set a 0 0 10\r\nhalf');
-  await until(() => silent.closed && half.closed, 'both to be closed');
-  assert.is(node.counters.shedConnections, 2);
-  await node.stop();
+  const timeouts = { idleTimeoutMs: 300, stallTimeoutMs: 300, logLevel: 'silent' } as const;
+  await withNode({ port: 0, local: 'off', ...timeouts }, async ({ port, counters }) => {
+    const silent = new RawClient({ host: '127.0.0.1', port });
+    const half = new RawClient({ host: '127.0.0.1', port }).send('set a 0 0 10\r\nhalf');
+    await until(() => silent.closed && half.closed, 'both to be closed');
+    assert.is(counters.shedConnections, 2);
+  });
 });
 
 test.run();
