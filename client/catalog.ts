@@ -2,6 +2,7 @@ import { isVolleyError, VolleyError } from '../src/errors.js';
 import { isManifestKey } from '../src/keys.js';
 import { decodeRoot, type ImageKind, type Manifest, type ManifestRoot } from '../src/manifest.js';
 import type { ClusterNode } from './cluster-node.js';
+import { Completeness } from './completeness.js';
 import { mapLimited } from './deadline.js';
 import type { ManifestStore } from './manifest-store.js';
 import { listItems } from './metadump.js';
@@ -36,6 +37,8 @@ export interface ImageInfo {
   kind: ImageKind | null;
   id: string | null;
   createdMs: number | null;
+  /** Chunks that the nodes have lost; 0 when the image is whole. */
+  missingChunks: number | null;
   damaged: string | null;
 }
 
@@ -54,7 +57,14 @@ export class Catalog {
   /** All images, by name; damaged ones among them. @throws VolleyError of a node that fails */
   async images(signal?: AbortSignal): Promise<ImageInfo[]> {
     const infos: ImageInfo[] = [];
-    await this.visit((found) => infos.push(infoOf(found)), signal);
+    const chunks = new Completeness((key) => this.#manifests.owner(key));
+    const places = await this.#places(signal, chunks);
+    await mapLimited([...places], PARALLEL, async ([key, node]) => {
+      const found = await this.#fetch(key, node, signal);
+      if (!found) return;
+      const missing = found.manifest && (await chunks.missingOf(found.manifest, signal));
+      infos.push(infoOf(found, missing));
+    });
     return infos.sort((a, b) => ((a.name ?? a.key) < (b.name ?? b.key) ? -1 : 1));
   }
 
@@ -68,11 +78,12 @@ export class Catalog {
   }
 
   /** Manifest keys and where they stand: with their owner, or else with some other node. */
-  async #places(signal: AbortSignal | undefined): Promise<Map<string, ClusterNode>> {
+  async #places(signal?: AbortSignal, chunks?: Completeness): Promise<Map<string, ClusterNode>> {
     const places = new Map<string, ClusterNode>();
     const listNode = async (node: ClusterNode) => {
       let count = 0;
       const onItem = ({ key }: { key: string }) => {
+        chunks?.note(node, key);
         if (!isManifestKey(key)) return;
         if (++count > MANIFESTS_PER_NODE_MAX) throw tooMany(node.name);
         if (!places.has(key) || this.#manifests.owner(key) === node) places.set(key, node);
@@ -112,7 +123,7 @@ function tooMany(node: string): VolleyError {
   return new VolleyError('ERR_VOLLEY_PROTOCOL', text);
 }
 
-function infoOf({ key, node, root, damaged }: FoundManifest): ImageInfo {
+function infoOf({ key, node, root, damaged }: FoundManifest, missingChunks: number | null): ImageInfo {
   return {
     name: root?.name ?? null,
     key,
@@ -123,6 +134,7 @@ function infoOf({ key, node, root, damaged }: FoundManifest): ImageInfo {
     kind: root?.kind ?? null,
     id: root?.id ?? null,
     createdMs: root?.createdMs ?? null,
+    missingChunks,
     damaged,
   };
 }

@@ -22,6 +22,7 @@ import { HashPool } from './upload/hash-pool.js';
 import type { UploadReport } from './upload/report.js';
 import type { UploadSource } from './upload/source.js';
 import { type UploadOptions, upload } from './upload/upload.js';
+import { UsageReporter } from './usage-reporter.js';
 
 const TIMEOUT_MS_DEFAULT = 5000;
 
@@ -55,6 +56,7 @@ export class Cluster {
   readonly #manifests: ManifestStore;
   readonly #catalog: Catalog;
   readonly #hashes = new HashPool();
+  readonly #usage: UsageReporter;
 
   private constructor(
     /** In the order of their names. */
@@ -65,6 +67,7 @@ export class Cluster {
     this.#ring = new Ring(nodes.map(({ name }) => name));
     this.#manifests = new ManifestStore(nodes, this.#ring);
     this.#catalog = new Catalog(nodes, this.#manifests, timeoutMs);
+    this.#usage = new UsageReporter(nodes, this.#ring, timeoutMs);
   }
 
   /**
@@ -123,6 +126,7 @@ export class Cluster {
     const run = new LoadRun(this.nodes, this.#ring, target, options).run();
     const { nodes, zeroChunks, readNs, verifyNs } = await run;
     const ms = performance.now() - startMs;
+    this.#usage.report(image);
     const busyNs = readNs + verifyNs || 1;
     return {
       name,
@@ -188,6 +192,7 @@ export class Cluster {
 
   /** Ends all connections, mappings and threads. An upload that is under way fails. */
   async close(): Promise<void> {
+    await this.#usage.settle();
     for (const node of this.nodes) closeNode(node);
     await this.#hashes.close();
   }

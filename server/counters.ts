@@ -17,6 +17,8 @@ export class Counters {
   cmdFlush = 0;
   cmdTouch = 0;
   cmdMeta = 0;
+  /** Items that clients told to have read one-sidedly. */
+  usedItems = 0;
   touchHits = 0;
   touchMisses = 0;
   deleteHits = 0;

@@ -1,10 +1,9 @@
-import type { Arena } from './arena.js';
-import { ITEM, STATE } from './item.js';
+import { STATE } from './item.js';
 import type { Slots } from './slots.js';
 import type { Store } from './store.js';
 
-/** Items that the hand looks at for one eviction before it takes the one that was used longest ago. */
-const LOOKS_MAX = 64;
+/** Items that the hand passes for one eviction before it takes the one that was used longest ago: some milliseconds. */
+const LOOKS_MAX = 16_384;
 /** Slots that are let go early, at most, to get one of the size that is wanted. */
 const EARLY_MAX = 8192;
 /** Part of the arena, as a divisor, whose worth of evicted slots rests, so that their reuse comes late. */
@@ -76,7 +75,7 @@ export class Evictor {
   makeRoom(bytes: number): number {
     const sizeClass = this.slots.classFor(bytes);
     if (!this.rebalance(sizeClass) && !this.evictFrom(sizeClass))
-      this.evictPage(sizeClass, this.nowSeconds());
+      this.evictPage(sizeClass, Number.POSITIVE_INFINITY, true);
     this.fillReserve(sizeClass);
     for (let early = 0; early < EARLY_MAX; early++) {
       const slot = this.slots.takeFor(sizeClass);
@@ -165,8 +164,8 @@ export class Evictor {
     return candidate >= 0 && this.evictPage(sizeClass, this.store.arena.accessed(candidate));
   }
 
-  /** Evicts the least recently used of a sample of other classes' pages, if that was last used before `seconds`. */
-  private evictPage(sizeClass: number, seconds: number): boolean {
+  /** Evicts the least recently used of a sample of other classes' pages if it was last used before `seconds`, or must go. */
+  private evictPage(sizeClass: number, seconds: number, must = false): boolean {
     let victim = -1;
     let oldest = seconds;
     for (let i = 0; i < SAMPLE_PAGES; i++) {
@@ -175,7 +174,7 @@ export class Evictor {
       this.samplePage = page + 1;
       if (this.slots.classOfPage(page) === sizeClass) continue;
       const used = this.lastUse(page);
-      if (used <= oldest && (victim < 0 || used < oldest)) [victim, oldest] = [page, used];
+      if (used < oldest || (must && victim < 0)) [victim, oldest] = [page, used];
     }
     if (victim < 0) return false;
     const victimClass = this.slots.classOfPage(victim);
@@ -186,22 +185,23 @@ export class Evictor {
     return true;
   }
 
-  /** When a page's items were last used, in seconds since 1970, by a sample of them; */
+  /**
+   * When a page's items were last used, in seconds since 1970, by a sample of them; Infinity when one was read since the page
+   * was looked at last, which spares it once.
+   */
   private lastUse(page: number): number {
     const { arena } = this.store;
     let last = 0;
     let looks = 0;
     for (let slot = this.slots.nextUsedIn(page, 0); slot >= 0; slot = this.slots.nextUsedIn(page, slot + 1)) {
       if (!this.store.holdsItem(slot)) continue;
-      last = Math.max(last, useOf(arena, slot));
+      const isSpared = arena.hasState(slot, STATE.referenced);
+      if (isSpared) this.store.mark(slot, 0, STATE.referenced);
+      last = Math.max(last, isSpared ? Number.POSITIVE_INFINITY : arena.accessed(slot));
       if (++looks === SAMPLE_SLOTS) break;
     }
     return last;
   }
-}
-
-function useOf(arena: Arena, slot: number): number {
-  return arena.u32(slot + ITEM.accessed);
 }
 
 function noCounts(): EvictionCounts {

@@ -57,6 +57,8 @@ export class Session implements CommandHandler {
   private activeDump: Dump | null = null;
   /** Whether a SASL authentication has begun and its message is awaited. */
   private saslBegun = false;
+  /** Items that the `used` command under way has found so far. */
+  private used = 0;
   private readonly found = new Float64Array(SEGMENT_KEYS_MAX);
 
   /**
@@ -101,6 +103,10 @@ export class Session implements CommandHandler {
     const { store, counters } = this.context;
     const { count } = request;
     store.find(request.bytes, request.ranges, count, this.found);
+    if (request.markOnly) {
+      this.tellUsed(request);
+      return;
+    }
     let hits = 0;
     for (let i = 0; i < count; i++) {
       const slot = this.found[i]!;
@@ -130,6 +136,15 @@ export class Session implements CommandHandler {
       const isHit = this.found[i]! >= 0;
       this.context.counters.prefixes.noteGet(bytes, ranges[2 * i]!, ranges[2 * i + 1]!, isHit);
     }
+  }
+
+  /** Answers how many of the keys of a `used` command have items, which are marked as read by now. */
+  private tellUsed(request: GetRequest): void {
+    for (let i = 0; i < request.count; i++) if (this.found[i]! >= 0) this.used++;
+    if (!request.last) return;
+    this.context.counters.usedItems += this.used;
+    this.output.text(`USED ${this.used}\r\n`);
+    this.used = 0;
   }
 
   private countTouches(count: number, hits: number): void {

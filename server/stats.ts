@@ -167,6 +167,7 @@ export class Stats {
       pages_free: slots.freePages,
       pages_emptied: this.source.compactor.emptiedPages,
       items_moved: this.source.compactor.movedItems,
+      items_used: this.source.counters.usedItems,
       on_full: node.options.onFull,
       item_size_max: node.options.itemSizeMax,
       authentication: node.options.authFile === null ? 'none' : 'password',

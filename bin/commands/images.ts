@@ -25,17 +25,25 @@ async function run(flags: ClusterFlags): Promise<void> {
       return;
     }
     printLines(formatTable(['NAME', 'SIZE', 'CHUNKS', 'KIND', 'STORED (UTC)', 'ID'], images.map(rowOf)));
+    for (const { name, missingChunks, chunks } of images) {
+      if (!missingChunks) continue;
+      printLines(
+        `incomplete: ${quote(name!)} has lost ${missingChunks} of ${chunks} chunks; upload it again`,
+      );
+    }
     const damaged = images.filter((image) => image.damaged !== null);
     for (const image of damaged) printLines(`damaged: ${image.damaged}`);
   });
 }
 
-function rowOf({ name, key, bytes, chunks, chunkBytes, kind, createdMs, id, damaged }: ImageInfo): string[] {
+function rowOf(image: ImageInfo): string[] {
+  const { name, key, bytes, chunks, chunkBytes, kind, createdMs, id, damaged, missingChunks } = image;
+  const state = missingChunks ? 'incomplete' : kind!;
   return [
     name === null ? key : quote(name).slice(1, -1),
     bytes === null ? '?' : formatBytes(bytes),
     chunks === null ? '?' : `${chunks} × ${chunkBytes! / 1024} KiB`,
-    damaged === null ? kind! : 'damaged',
+    damaged === null ? state : 'damaged',
     createdMs === null ? '?' : new Date(createdMs).toISOString().slice(0, 19).replace('T', ' '),
     id === null ? '?' : id.slice(0, ID_DIGITS),
   ];

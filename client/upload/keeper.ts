@@ -41,7 +41,7 @@ interface KeeperPlan {
 }
 
 /**
- * Makes sure that the nodes still hold what an upload's manifest refers to: a stock memcached evicts, and whoever
+ * Makes sure that the nodes still hold what an upload's manifest refers to: nodes may evict, and whoever
  * removes another image at the same time may take chunks that the upload found present.
  */
 export class Keeper {
@@ -52,11 +52,12 @@ export class Keeper {
   }
 
   /**
-   * Checks what could have been lost before the manifest is written. A Volley node never evicts, so what was sent to it
-   * is there.
+   * Checks what could have been lost before the manifest is written. What was sent to a Volley node that does
+   * not evict is there.
    */
   keepBefore(): Promise<void> {
-    return this.#keep((lane, node) => (node.volley ? lane.present : lane.present.concat(lane.sent)));
+    const keeps = ({ volley }: ClusterNode) => volley !== null && volley.all.on_full !== 'evict';
+    return this.#keep((lane, node) => (keeps(node) ? lane.present : lane.present.concat(lane.sent)));
   }
 
   /**

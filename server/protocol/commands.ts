@@ -34,6 +34,8 @@ export interface GetRequest extends Request {
   withKey: boolean;
   /** The new exptime of the items found, as the client gave it, or null to leave it. */
   exptime: number | null;
+  /** Whether the items are to be marked as read, and not to be sent. */
+  markOnly?: boolean;
   /** False when more keys of the same command follow in a further request. */
   last: boolean;
 }

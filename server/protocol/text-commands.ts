@@ -27,6 +27,7 @@ export type Sequel = 'line' | 'value' | 'swallow' | 'end';
 export interface RetrievalKind {
   withCas: boolean;
   touch: boolean;
+  markOnly?: boolean;
 }
 
 /** Reads the lines of all commands but the retrievals and hands them on as requests. */
@@ -235,6 +236,7 @@ const ALL: Command[] = [
   retrieval('gets', true, false),
   retrieval('gat', false, true),
   retrieval('gats', true, true),
+  { name: 'used', retrieval: { withCas: false, touch: false, markOnly: true } },
   { name: 'set', run: (commands) => commands.store('set') },
   { name: 'add', run: (commands) => commands.store('add') },
   { name: 'replace', run: (commands) => commands.store('replace') },

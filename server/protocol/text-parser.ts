@@ -209,6 +209,7 @@ export class TextParser implements Parser {
     this.wordSeen = false;
     this.exptimeAwaited = kind.touch;
     this.getRequest.withCas = kind.withCas;
+    this.getRequest.markOnly = kind.markOnly ?? false;
     this.getRequest.exptime = null;
   }
 
