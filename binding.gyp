@@ -35,6 +35,7 @@
         "native/objects/reader_object.cc",
         "native/objects/region_object.cc",
         "native/objects/remote_region_object.cc",
+        "native/objects/send_now.cc",
         "native/transport/fabric.cc",
         "native/transport/fake.cc",
         "native/transport/local.cc",

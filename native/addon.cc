@@ -8,6 +8,7 @@
 #include "objects/reader_object.h"
 #include "objects/region_object.h"
 #include "objects/remote_region_object.h"
+#include "objects/send_now.h"
 
 namespace volley {
 namespace {
@@ -22,6 +23,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("openLocalRegion", Napi::Function::New<&LocalRegionObject::OpenLocalRegion>(env, "openLocalRegion"));
   exports.Set("openRemoteRegion", Napi::Function::New<&RemoteRegionObject::OpenRemoteRegion>(env, "openRemoteRegion"));
   exports.Set("surveyFabrics", Napi::Function::New<&SurveyFabrics>(env, "surveyFabrics"));
+  exports.Set("sendNow", Napi::Function::New<&SendNow>(env, "sendNow"));
   exports.Set("GuestMemory", data->guestMemory.Value());
   exports.Set("Reader", ReaderObject::Define(env));
   return exports;

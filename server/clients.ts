@@ -5,7 +5,7 @@ import type { ConnectionFacts } from './connection-stats.js';
 import { formatAddress } from './listen-address.js';
 import type { Log } from './log.js';
 import type { NodeOptions } from './options.js';
-import { Receiver } from './receiver.js';
+import { type Adopted, Receiver } from './receiver.js';
 import { Rejections } from './rejections.js';
 import { TlsGate } from './tls-gate.js';
 
@@ -66,8 +66,8 @@ export class Clients {
       return;
     }
     const own = this.receiver.adopt(socket, (bytes) => connection.received(bytes));
-    this.hold(own);
-    const connection = this.serve(own);
+    this.hold(own.socket);
+    const connection = this.serve(own.socket, own.sendNow);
   }
 
   private hold(socket: Socket): void {
@@ -75,11 +75,11 @@ export class Clients {
     socket.once('close', () => this.sockets.delete(socket));
   }
 
-  private serve(socket: Socket): Connection {
+  private serve(socket: Socket, sendNow: Adopted['sendNow'] = null): Connection {
     const { counters } = this.context;
     const peer = peerOf(socket);
     const id = ++this.served;
-    const connection = new Connection(socket, peer, this.context, () => {
+    const connection = new Connection(socket, sendNow, peer, this.context, () => {
       this.connections.delete(id);
       counters.currConnections--;
       this.log.debug({ peer }, 'closed');

@@ -5,7 +5,7 @@ import type { Clock } from './clock.js';
 import type { ConnectionFacts } from './connection-stats.js';
 import type { Flights } from './flights.js';
 import { formatAddress } from './listen-address.js';
-import { Output } from './output.js';
+import { Output, type SendNow } from './output.js';
 import { BinaryParser, REQUEST_MAGIC } from './protocol/binary-parser.js';
 import { BinaryReplies } from './protocol/binary-replies.js';
 import type { Parser } from './protocol/commands.js';
@@ -59,6 +59,7 @@ export class Connection {
 
   constructor(
     private readonly socket: Socket,
+    sendNow: SendNow | null,
     /** Who it is, for the log. */
     readonly peer: string,
     private readonly context: ConnectionContext,
@@ -67,7 +68,16 @@ export class Connection {
     const { clock, flights } = context;
     this.connectedMs = clock.monotonicMs();
     this.receivedMs = this.connectedMs;
-    this.output = new Output(socket, flights, clock.monotonicMs, (bytes) => this.outputTaken(bytes));
+    this.output = new Output({
+      sink: socket,
+      sendNow,
+      flights,
+      nowMs: clock.monotonicMs,
+      onSent: (bytes) => {
+        this.context.counters.bytesWritten += bytes;
+      },
+      onTaken: () => this.outputTaken(),
+    });
     // What is wrong with a connection ends in its close; there is nothing else to do about it.
     socket.on('error', () => {});
     socket.on('close', () => this.closed());
@@ -112,11 +122,15 @@ export class Connection {
   }
 
   private take(bytes: Uint8Array): void {
-    this.taking = true;
-    const stopped = this.parser!.feed(bytes, 0, bytes.length);
-    this.taking = false;
+    let stopped = 0;
+    // Where the system takes all answers at once, a parser that stopped for them may go on.
+    do {
+      this.taking = true;
+      stopped = this.parser!.feed(bytes, stopped, bytes.length);
+      this.taking = false;
+      this.output.flush();
+    } while (stopped < bytes.length && !this.session!.paused);
     this.leftover = stopped < bytes.length ? bytes.subarray(stopped) : NOTHING;
-    this.output.flush();
     if (this.session!.ended) this.close();
     else if (this.session!.paused) this.pauseReading();
     else if (this.draining) this.closeIfIdle();
@@ -127,8 +141,7 @@ export class Connection {
     if (this.leftover.length > PAUSED_BYTES_MAX) this.socket.pause();
   }
 
-  private outputTaken(bytes: number): void {
-    this.context.counters.bytesWritten += bytes;
+  private outputTaken(): void {
     this.session?.outputTaken();
     this.goOn();
   }

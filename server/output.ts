@@ -11,6 +11,21 @@ export interface Sink {
   write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
 }
 
+/** Sends what the system takes at once. Returns how many bytes that were. */
+export type SendNow = (pieces: readonly Uint8Array[]) => number;
+
+export interface OutputOptions {
+  sink: Sink;
+  /** A shorter way than through the sink, or null. */
+  sendNow: SendNow | null;
+  flights: Flights;
+  nowMs: () => number;
+  /** Called when the system has taken so many bytes. */
+  onSent: (bytes: number) => void;
+  /** Called when the system has taken what it did not take at once. */
+  onTaken: () => void;
+}
+
 /** One flush that the socket has not taken whole yet. */
 interface Flush {
   bytes: number;
@@ -21,7 +36,8 @@ interface Flush {
 
 /**
  * Gathers the answers of one connection. Small pieces are written into scratch memory, arena ranges are handed to the
- * socket where they lie; what was gathered goes out with one writev at flush().
+ * system where they lie; what was gathered goes out with one writev at flush(), and what the system does not take at once goes
+ * through the socket.
  */
 export class Output {
   /** Bytes gathered or handed to the socket that the system has not taken yet. */
@@ -30,22 +46,15 @@ export class Output {
   /** scratch[scratchStart, scratchEnd) is gathered, what is before it may still be under way to the socket. */
   private scratchStart = 0;
   private scratchEnd = 0;
-  /** The last piece, held back so that flush() can give it the callback. */
-  private held: Uint8Array | null = null;
+  /** What is gathered, but for what is in scratch memory. */
+  private pieces: Uint8Array[] = [];
   private gatheredBytes = 0;
   /** Generation of the flight that the gathered arena pieces are, or -1 when there are none. */
   private generation = -1;
   private isClosed = false;
-  private corked = false;
   private readonly flushes: Flush[] = [];
 
-  constructor(
-    private readonly sink: Sink,
-    private readonly flights: Flights,
-    private readonly nowMs: () => number,
-    /** Called when the system has taken a flush of so many bytes. */
-    private readonly onTaken: (bytes: number) => void,
-  ) {}
+  constructor(private readonly options: OutputOptions) {}
 
   /** Latin-1 text of at most some hundred bytes. */
   text(text: string): void {
@@ -78,27 +87,47 @@ export class Output {
     this.pendingBytes += bytes.length;
     this.gatheredBytes += bytes.length;
     // From here on, and not only from the flush: what is gathered may be evicted by the next command of the same packet.
-    if (this.generation < 0 && !this.isClosed) this.generation = this.flights.begin();
-    this.pass(bytes);
+    if (this.generation < 0 && !this.isClosed) this.generation = this.options.flights.begin();
+    this.pieces.push(bytes);
   }
 
   /** Hands what was gathered to the socket. */
   flush(): void {
     this.endScratch();
-    if (!this.held) return;
-    const flush = {
-      bytes: this.gatheredBytes,
-      startedMs: this.nowMs(),
-      generation: this.generation,
-    };
-    this.flushes.push(flush);
-    const last = this.held;
-    this.held = null;
+    const { pieces, gatheredBytes, generation } = this;
+    if (pieces.length === 0) return;
+    this.pieces = [];
     this.gatheredBytes = 0;
     this.generation = -1;
-    this.sink.write(last, () => this.taken(flush));
-    if (this.corked) this.sink.uncork();
-    this.corked = false;
+    const sent = this.sendAtOnce(pieces);
+    if (sent === gatheredBytes) this.endFlight(generation);
+    else this.sendRest(pieces, sent, gatheredBytes - sent, generation);
+  }
+
+  /** Nothing may overtake what is on its way through the socket. */
+  private sendAtOnce(pieces: readonly Uint8Array[]): number {
+    const { sendNow, onSent } = this.options;
+    if (sendNow === null || this.flushes.length > 0) return 0;
+    const sent = sendNow(pieces);
+    this.pendingBytes -= sent;
+    onSent(sent);
+    return sent;
+  }
+
+  private sendRest(pieces: readonly Uint8Array[], from: number, bytes: number, generation: number): void {
+    const { sink, nowMs } = this.options;
+    const flush = { bytes, startedMs: nowMs(), generation };
+    this.flushes.push(flush);
+    sink.cork();
+    let start = 0;
+    for (const [i, piece] of pieces.entries()) {
+      const end = start + piece.length;
+      const rest = from > start ? piece.subarray(from - start) : piece;
+      if (i === pieces.length - 1) sink.write(rest, () => this.taken(flush));
+      else if (end > from) sink.write(rest);
+      start = end;
+    }
+    sink.uncork();
   }
 
   /** When the oldest flush that is still under way was handed to the socket, or null. */
@@ -120,11 +149,12 @@ export class Output {
     this.flushes.shift();
     this.pendingBytes -= flush.bytes;
     this.endFlight(flush.generation);
-    this.onTaken(flush.bytes);
+    this.options.onSent(flush.bytes);
+    this.options.onTaken();
   }
 
   private endFlight(generation: number): void {
-    if (generation >= 0) this.flights.end(generation);
+    if (generation >= 0) this.options.flights.end(generation);
   }
 
   private makeRoom(bytes: number): void {
@@ -141,15 +171,6 @@ export class Output {
     if (this.scratchEnd === this.scratchStart) return;
     const bytes = this.scratch.subarray(this.scratchStart, this.scratchEnd);
     this.scratchStart = this.scratchEnd;
-    this.pass(bytes);
-  }
-
-  private pass(bytes: Uint8Array): void {
-    if (this.held) {
-      if (!this.corked) this.sink.cork();
-      this.corked = true;
-      this.sink.write(this.held);
-    }
-    this.held = bytes;
+    this.pieces.push(bytes);
   }
 }

@@ -1,10 +1,18 @@
 import { Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from 'node:net';
+import { native } from '../src/native.js';
 
 const BUFFER_BYTES = 256 * 1024;
 
 /** What Node keeps of a socket behind its interface. */
 interface Handled {
-  _handle?: object | null;
+  _handle?: { fd?: number } | null;
+}
+
+/** A socket to go on with, and a shorter way to write to it, where there is one. */
+export interface Adopted {
+  socket: Socket;
+  /** Sends what the system takes at once. @returns the bytes it took; 0 when the socket is closed */
+  sendNow: ((pieces: readonly Uint8Array[]) => number) | null;
 }
 
 /**
@@ -17,14 +25,13 @@ export class Receiver {
   /**
    * Takes over a socket that a server has just accepted and that nobody has read from.
    * @param onBytes gets what was received; the bytes are others as soon as it has returned
-   * @returns the socket to go on with instead
    */
-  adopt(accepted: Socket, onBytes: (bytes: Buffer) => void): Socket {
+  adopt(accepted: Socket, onBytes: (bytes: Buffer) => void): Adopted {
     const handle = (accepted as Handled)._handle;
     if (!handle) {
       // Closed already, or a Node that keeps it elsewhere: then as everywhere else.
       accepted.on('data', onBytes);
-      return accepted;
+      return { socket: accepted, sendNow: null };
     }
     const { buffer } = this;
     const callback = (bytes: number): boolean => {
@@ -39,6 +46,11 @@ export class Receiver {
     const socket = new Socket(options);
     (accepted as Handled)._handle = null;
     accepted.destroy();
-    return socket;
+    return { socket, sendNow: (pieces) => sendOver(socket, pieces) };
   }
+}
+
+function sendOver(socket: Socket, pieces: readonly Uint8Array[]): number {
+  const descriptor = (socket as Handled)._handle?.fd ?? -1;
+  return descriptor < 0 ? 0 : native().sendNow(descriptor, pieces, pieces.length);
 }

@@ -335,6 +335,11 @@ export interface Native {
     host: string;
     listening: boolean;
   }): Promise<FabricSurvey>;
+  /**
+   * Sends the first `count` pieces over a socket, as far as it takes them without waiting.
+   * @returns the bytes that it took; fewer than all when it is full or broken
+   */
+  sendNow(descriptor: number, pieces: readonly Uint8Array[], count: number): number;
   GuestMemory: {
     /** A sparse memfd of zeros. */
     create(bytes: number, options?: { hugepages?: boolean }): GuestMemory;

@@ -70,12 +70,14 @@ export class LoneSession {
         return true;
       },
     };
-    this.output = new Output(
+    this.output = new Output({
       sink,
+      sendNow: null,
       flights,
-      () => clock.monotonicMs(),
-      () => {},
-    );
+      nowMs: () => clock.monotonicMs(),
+      onSent: () => {},
+      onTaken: () => {},
+    });
     const context = {
       store,
       slots,

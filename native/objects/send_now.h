@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace volley {
+
+/// sendNow(descriptor, pieces, count) of src/native.ts.
+Napi::Value SendNow(const Napi::CallbackInfo& info);
+
+}  // namespace volley
