@@ -23,6 +23,8 @@ const PROVIDER = process.env.VOLLEY_TEST_FABRIC ?? 'net';
 const TIMEOUT_MS = 500;
 const BUCKET_BYTES = 128;
 const test = suite(`fabric over ${PROVIDER}`);
+/** What has nothing to do with the kind of endpoint is tested with connected ones. */
+const onceTest = PROVIDER.includes(';') ? test.skip : test;
 const startNode = () =>
   startVolleyNode('--fabric', PROVIDER, '--hugepages', 'off', '-m', '32', '--table-items', '1024');
 /** Nodes that live as long as the tests do: in an emulated machine each takes seconds to start. */
@@ -228,18 +230,21 @@ test('a wrong key, a port where nobody listens and a stranger are refused clearl
   });
 });
 
-test('a node without a fabric is read another way, or refused when a fabric was insisted on', async () => {
-  await withNodes([() => startVolleyNode('--fabric', 'off', '--local', 'off')], async (node) => {
-    await withCluster([node!], async (cluster) => {
-      assert.is(cluster.nodes[0]!.transport, 'tcp');
-      assert.match(cluster.nodes[0]!.transportReason, /offers no fabric/);
+onceTest(
+  'a node without a fabric is read another way, or refused when a fabric was insisted on',
+  async () => {
+    await withNodes([() => startVolleyNode('--fabric', 'off', '--local', 'off')], async (node) => {
+      await withCluster([node!], async (cluster) => {
+        assert.is(cluster.nodes[0]!.transport, 'tcp');
+        assert.match(cluster.nodes[0]!.transportReason, /offers no fabric/);
+      });
+      const insisting = withCluster([node!], async () => {}, byFabric);
+      await rejects(insisting, 'ERR_VOLLEY_TRANSPORT', node!.name, 'offers no fabric', '--fabric');
     });
-    const insisting = withCluster([node!], async () => {}, byFabric);
-    await rejects(insisting, 'ERR_VOLLEY_TRANSPORT', node!.name, 'offers no fabric', '--fabric');
-  });
-});
+  },
+);
 
-test('a node whose provider does not exist does not start, and says why', async () => {
+onceTest('a node whose provider does not exist does not start, and says why', async () => {
   const args = [join(ROOT, 'bin/volley'), 'node', '-l', HOST, '-p', '0', '--fabric', 'nosuch'];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 10_000 });
   assert.is(status, 1);
@@ -294,7 +299,7 @@ test('a hundred connections that fail leave no descriptor, no thread and no conn
   });
 });
 
-test('libfabric leaves the signal handlers of the process to Node', async () => {
+onceTest('libfabric leaves the signal handlers of the process to Node', async () => {
   const node = nodes[2]!;
   node.process.signal('SIGTERM');
   assert.is(await node.process.ended(), 0, 'the node drained and ended by itself');

@@ -143,15 +143,11 @@ async function fill(nodes: TestNode[], folder: string) {
 
 const folder = mkdtempSync(join(tmpdir(), 'over-verbs-'));
 try {
-  let rounds: Awaited<ReturnType<typeof measure>> = [];
-  await withNodes([startNode], async (node) => {
-    rounds = await measure(node!);
-  });
-  let filled: Awaited<ReturnType<typeof fill>> | undefined;
   await withNodes([startNode, startNode, startNode], async (...nodes) => {
-    filled = await fill(nodes, folder);
+    const rounds = await measure(nodes[0]!);
+    const filled = await fill(nodes, folder);
+    process.stdout.write(`${JSON.stringify({ bytes: IMAGE_BYTES, rounds, filled })}\n`);
   });
-  process.stdout.write(`${JSON.stringify({ rounds, filled })}\n`);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
