@@ -7,6 +7,7 @@ import { indexTraffic } from './experiments/index-traffic.js';
 import { loadFabric } from './experiments/load-fabric.js';
 import { loadLocal } from './experiments/load-local.js';
 import { loadTcp } from './experiments/load-tcp.js';
+import { memory } from './experiments/memory.js';
 import { micro } from './experiments/micro.js';
 import { nodeSpeed } from './experiments/node-speed.js';
 import { upload } from './experiments/upload.js';
@@ -25,6 +26,7 @@ const EXPERIMENTS: Record<string, () => Promise<Figure[]>> = {
 /** Run only when asked for: they take longer, or tell of parts. */
 const MORE: Record<string, () => Promise<Figure[]>> = {
   'chunk-sizes': chunkSizes,
+  memory,
   micro,
 };
 
