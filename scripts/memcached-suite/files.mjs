@@ -38,7 +38,6 @@ export const NOT_APPLICABLE = {
   'lru-crawler.t': LRU,
   'lru-maintainer.t': LRU,
   'lru.t': EVICTION,
-  'maxconns.t': 'takes two minutes to open 1024 connections; test/server-flow.test.ts tests the limit',
   'misbehave.t': 'a command of memcached built to drop privileges',
   'proxy.t': "memcached's proxy",
   'refhang.t': SKIPPED,
