@@ -1,6 +1,5 @@
 import { Arithmetic } from './arithmetic.js';
 import type { Login } from './auth/login.js';
-import { cacheDump } from './cache-dump.js';
 import { Dump } from './dump.js';
 import { IncomingValue, type StoreContext } from './incoming-value.js';
 import { MetaOperations } from './meta-operations.js';
@@ -26,7 +25,8 @@ import type { MetaHandler } from './protocol/meta-requests.js';
 import type { Outcome, Replies } from './protocol/replies.js';
 import { parsePlain } from './protocol/sasl-plain.js';
 import { SEGMENT_KEYS_MAX } from './protocol/text-parser.js';
-import type { Stat, Stats } from './stats.js';
+import type { Stats } from './stats.js';
+import { StatsCommands } from './stats-commands.js';
 
 /** Output beyond which a session takes no further command until some of it has gone. */
 const PENDING_BYTES_MAX = 4 * 1024 * 1024;
@@ -54,6 +54,7 @@ export class Session implements CommandHandler {
   readonly meta: MetaHandler;
   private readonly value: IncomingValue;
   private readonly numbers: Arithmetic;
+  private readonly statistics: StatsCommands;
   private activeDump: Dump | null = null;
   /** Whether a SASL authentication has begun and its message is awaited. */
   private saslBegun = false;
@@ -74,6 +75,7 @@ export class Session implements CommandHandler {
   ) {
     this.value = new IncomingValue(context, replies, onReady);
     this.numbers = new Arithmetic(context);
+    this.statistics = new StatsCommands(context, replies);
     this.meta = new MetaOperations(context, new MetaReplies(output, context.store.arena), replies);
   }
 
@@ -226,40 +228,7 @@ export class Session implements CommandHandler {
   }
 
   stats(request: StatsRequest): void {
-    const { topic } = request;
-    if (topic === 'reset') this.resetStats(request);
-    else if (topic.startsWith('detail')) this.detail(request, topic);
-    else if (topic.startsWith('cachedump')) this.cacheDump(request, topic);
-    else this.tellStats(request, this.context.stats.topic(topic));
-  }
-
-  private resetStats(request: StatsRequest): void {
-    this.context.counters.reset();
-    this.context.store.resetCounts();
-    this.replies.outcome(request, 'reset', 0);
-  }
-
-  private tellStats(request: StatsRequest, stats: Iterable<Stat> | null): void {
-    if (stats) this.replies.stats(request, stats);
-    else this.replies.outcome(request, 'no-topic', 0);
-  }
-
-  private detail(request: StatsRequest, topic: string): void {
-    const { prefixes } = this.context.counters;
-    if (topic === 'detail dump') {
-      this.replies.lines(request, prefixes.lines());
-    } else if (topic === 'detail on' || topic === 'detail off') {
-      prefixes.enabled = topic === 'detail on';
-      this.replies.outcome(request, 'ok', 0);
-    } else {
-      this.refuse(request, 'stats-detail');
-    }
-  }
-
-  private cacheDump(request: StatsRequest, topic: string): void {
-    const [, sizeClass, limit] = /^cachedump (\d{1,9}) (\d{1,9})$/.exec(topic) ?? [];
-    if (limit === undefined) this.refuse(request, 'stats-cachedump');
-    else this.replies.lines(request, cacheDump(this.context.store, Number(sizeClass), Number(limit)));
+    this.statistics.carryOut(request);
   }
 
   dump({ classes }: DumpRequest): void {
