@@ -76,9 +76,9 @@ function judge({ output, code, signal, leftovers }) {
   if (signal) fault = `ended by ${signal}`;
   else if (code !== 0) fault = `exit code ${code}`;
   else if (!(total >= 1)) fault = 'ran no test, or a hook threw';
-  else if (passed + skipped !== total) fault = 'a hook threw or tests did not report';
+  else if (passed !== total) fault = 'a hook threw or tests did not report';
   else if (leftovers) fault = 'left processes behind';
-  const failed = Math.max((total || 0) - (passed || 0) - (skipped || 0), fault ? 1 : 0);
+  const failed = Math.max((total || 0) - (passed || 0), fault ? 1 : 0);
   return { passed: passed || 0, skipped: skipped || 0, failed, fault };
 }
 

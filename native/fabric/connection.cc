@@ -117,6 +117,8 @@ bool FabricConnection::Read(const Piece* pieces, uint32_t count, void* descripto
   }
   const fi_msg_rma read{to, descriptors, count, peer_, from, count, context, 0};
   const ssize_t failed = fi_readmsg(endpoint_.get(), &read, FI_COMPLETION);
+  // Endpoints for datagrams open their sockets when they are first used.
+  if (addresses_ && inFlight_ == 0) SealSockets();
   if (failed == 0) inFlight_++;
   if (failed == 0) return true;
   if (failed != -FI_EAGAIN) Break(FabricLibrary::Load().Message("cannot post a read", failed));
