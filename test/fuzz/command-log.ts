@@ -25,7 +25,14 @@ const U32_MAX = 0xffffffff;
 const U64_MAX = 0xffffffffffffffffn;
 const OPAQUE_BYTES_MAX = 32;
 /** Refusals behind which a parser may hand on nothing more. */
-const FATAL: ReadonlySet<Refusal> = new Set<Refusal>(['arguments', 'http', 'length', 'line', 'locked', 'magic']);
+const FATAL: ReadonlySet<Refusal> = new Set<Refusal>([
+  'arguments',
+  'http',
+  'length',
+  'line',
+  'locked',
+  'magic',
+]);
 
 /** Writes down every command that a parser hands on, and fails on one that a handler could not bear. */
 export class CommandLog implements CommandHandler {
@@ -93,18 +100,29 @@ export class CommandLog implements CommandHandler {
 
   storeBegin(request: StoreRequest): void {
     const { valueBytes, flags, exptime, mode, meta } = request;
-    assert.ok(Number.isInteger(valueBytes) && valueBytes >= 0 && valueBytes <= U32_MAX, `${valueBytes} bytes`);
+    assert.ok(
+      Number.isInteger(valueBytes) && valueBytes >= 0 && valueBytes <= U32_MAX,
+      `${valueBytes} bytes`,
+    );
     if (this.keys === 'text') assert.ok(valueBytes <= VALUE_BYTES_MAX, `${valueBytes} bytes`);
     assert.ok(Number.isInteger(flags) && flags >= 0 && flags <= U32_MAX, `flags ${flags}`);
     assert.ok(Number.isSafeInteger(exptime), `exptime ${exptime}`);
-    this.keyed('store', request, `${mode} ${flags} ${exptime} ${valueBytes} ${meta ? flagsOf(meta) : ''}`, meta);
+    this.keyed(
+      'store',
+      request,
+      `${mode} ${flags} ${exptime} ${valueBytes} ${meta ? flagsOf(meta) : ''}`,
+      meta,
+    );
     this.valueBytesLeft = valueBytes;
     this.entries.push('');
   }
 
   storeBytes(bytes: Uint8Array, start: number, end: number): void {
     assert.ok(start >= 0 && start < end && end <= bytes.length, 'a piece of a value outside of its bytes');
-    assert.ok(this.valueBytesLeft !== null && end - start <= this.valueBytesLeft, 'more bytes than announced');
+    assert.ok(
+      this.valueBytesLeft !== null && end - start <= this.valueBytesLeft,
+      'more bytes than announced',
+    );
     this.valueBytesLeft -= end - start;
     this.entries[this.entries.length - 1] += Buffer.from(bytes.subarray(start, end)).toString('latin1');
   }
@@ -174,7 +192,11 @@ export class CommandLog implements CommandHandler {
   login(request: LoginRequest): void {
     const { user, password } = request;
     assert.ok(user.length > 0 && password.length > 0, 'a login without a name');
-    this.note('login', request, `${Buffer.from(user).toString('hex')} ${Buffer.from(password).toString('hex')}`);
+    this.note(
+      'login',
+      request,
+      `${Buffer.from(user).toString('hex')} ${Buffer.from(password).toString('hex')}`,
+    );
     this.locked = false;
   }
 

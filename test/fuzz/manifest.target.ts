@@ -79,7 +79,9 @@ function checkWritten(input: Buffer): void {
     createdMs: input.readUInt32LE(8) * 1000,
   };
   const inline = records.length <= BODY_INLINE_MAX;
-  const pieces = inline ? null : new Uint8Array(chunkCountOf(records.length, BODY_PIECE_BYTES) * RECORD_BYTES);
+  const pieces = inline
+    ? null
+    : new Uint8Array(chunkCountOf(records.length, BODY_PIECE_BYTES) * RECORD_BYTES);
   const decoded = decodeRoot(encodeRoot(head, records, pieces), placeOfImage(name, 'node:1'));
   const body = inline ? Uint8Array.from(records) : null;
   assert.deepEqual(decoded, { ...head, body, pieces });

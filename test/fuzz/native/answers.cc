@@ -16,6 +16,9 @@
 namespace {
 
 constexpr uint32_t kReads = 6;
+/// So many that all is asked for before anything is answered: an answer that comes before its question is refused, and
+/// when that is depends on the pieces.
+constexpr uint32_t kWindow = 64;
 constexpr size_t kPollsMax = 100'000;
 const char kKeyPrefix[] = "k:";
 
@@ -70,7 +73,7 @@ Outcome Run(const uint8_t* bytes, size_t size, size_t pieceMax, bool greets) {
   peer = {bytes, size, pieceMax};
   std::vector<std::unique_ptr<uint8_t[]>> destinations;
   uint8_t digests[kReads][ChunkKey::kDigestBytes] = {};
-  TcpEndpoint endpoint("127.0.0.1", 1, kKeyPrefix, 4, greets ? "set auth 0 0 3\r\na b\r\n" : "");
+  TcpEndpoint endpoint("127.0.0.1", 1, kKeyPrefix, kWindow, greets ? "set auth 0 0 3\r\na b\r\n" : "");
   for (uint32_t i = 0; i < kReads; i++) {
     const uint32_t length = i * i;  // from an empty value to one of several pieces
     digests[i][0] = static_cast<uint8_t>(i);
