@@ -15,15 +15,20 @@ const SLOT_BYTES = 32_960;
 /** Stores chunks number `from` to `to`, pipelined; resolves when the node has taken all. */
 async function fill(port: number, from: number, to: number): Promise<void> {
   const socket = connect(port, '127.0.0.1');
+  const ended = new AbortController();
+  // A node that dies ends the waits below.
+  socket.on('error', () => {}).on('close', () => ended.abort());
+  const { signal } = ended;
   const value = Buffer.alloc(CHUNK_BYTES, 'v');
   for (let i = from; i < to; i++) {
     value.writeUInt32LE(i, 0);
     const key = `volley:c:${i.toString(16).padStart(32, '0')}`;
     const head = Buffer.from(`set ${key} 0 0 ${CHUNK_BYTES} noreply\r\n`);
-    if (!socket.write(Buffer.concat([head, value, Buffer.from('\r\n')]))) await once(socket, 'drain');
+    if (!socket.write(Buffer.concat([head, value, Buffer.from('\r\n')])))
+      await once(socket, 'drain', { signal });
   }
   socket.write('version\r\n');
-  await once(socket, 'data');
+  await once(socket, 'data', { signal });
   socket.destroy();
 }
 
