@@ -14,6 +14,8 @@ import {
 import { join } from 'node:path';
 
 const FETCH_TIMEOUT_MS = 120_000;
+/** Debian's keys, which a system may have put elsewhere. */
+const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 function run(command, args, options = {}) {
   return execFileSync(command, args, {
@@ -31,8 +33,10 @@ function sourceLines() {
   const lines = targets
     .filter((target) => /debian\.org\/debian\/? |\/debian\/? /.test(target))
     .map((target) => {
-      const [uri, codename, component, signedBy] = target.split(' ');
-      return `deb-src ${signedBy ? `[signed-by=${signedBy}] ` : ''}${uri} ${codename} ${component}`;
+      const [uri, codename, component, told] = target.split(' ');
+      // Some versions of apt leave the word as it is.
+      const signedBy = told?.startsWith('/') ? told : KEYRING;
+      return `deb-src ${existsSync(signedBy) ? `[signed-by=${signedBy}] ` : ''}${uri} ${codename} ${component}`;
     });
   if (lines.length === 0) throw new Error('apt knows of no Debian archive');
   return [...new Set(lines)];
