@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -19,12 +19,15 @@ async function fuzzed(target: Target): Promise<string> {
   try {
     const { command, args, environment } = prepare(target, join(scratch, 'corpus'));
     const env = { ...process.env, ...environment };
-    const child = spawn(command, [...args, ...fuzzOptions(SECONDS, join(scratch, 'finding-'))], { env });
+    // A file, for Node makes pipes non-blocking and libFuzzer's own writes then lose lines when one is full.
+    const log = openSync(join(scratch, 'output'), 'a');
+    const options = [...args, ...fuzzOptions(SECONDS, join(scratch, 'finding-'))];
+    const child = spawn(command, options, { env, stdio: ['ignore', log, log] });
+    closeSync(log);
     const timer = setTimeout(() => child.kill('SIGKILL'), SECONDS * 1000 + GRACE_MS);
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (output += bytes));
     const [code] = await once(child, 'close');
     clearTimeout(timer);
+    const output = readFileSync(join(scratch, 'output'), 'utf8');
     const finding = readdirSync(scratch).find((name) => name.startsWith('finding-'));
     const input = finding ? readFileSync(join(scratch, finding)).toString('base64') : 'none';
     const told = `${output.slice(-4000)}\n${target.name} fails; the input in base64: ${input}`;
