@@ -43,8 +43,9 @@ export class Counters {
   deniedCommands = 0;
   /** Of `stats slabs`. */
   readonly classes = new ClassCounters();
-  /** Of `stats detail`. */
-  readonly prefixes = new PrefixStats();
+
+  /** @param prefixes of `stats detail` */
+  constructor(readonly prefixes = new PrefixStats()) {}
 
   /** Zeroes what `stats reset` zeroes: all but the connections that are open. */
   reset(): void {

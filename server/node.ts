@@ -26,6 +26,7 @@ import { type Log, openLog } from './log.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 import { openRegion } from './open-region.js';
 import { defaultLocalPath, type NodeOptions, resolveOptions } from './options.js';
+import { PrefixStats } from './prefix-stats.js';
 import { restoreItems } from './restore.js';
 import { Slots } from './slots.js';
 import { Stats } from './stats.js';
@@ -116,7 +117,8 @@ export class StorageNode {
     const { flushAllowed, itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } =
       options;
     const clock = systemClock;
-    const counters = new Counters();
+    const { prefixDelimiter } = options;
+    const counters = new Counters(new PrefixStats(prefixDelimiter ?? undefined, prefixDelimiter !== null));
     const store = new Store({ region, slots, itemSizeMax, clock });
     restoreItems(region, slots, store);
     const evictor = options.onFull === 'evict' ? new Evictor(store, slots, clock.seconds) : null;

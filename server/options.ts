@@ -81,6 +81,8 @@ export interface NodeOptions {
   tlsMinVersion: '1.2' | '1.3';
   /** `ADDRESS:PORT`, or a port of loopback, where /metrics and /health are served; null for nowhere. Default null. */
   metricsListen: string | null;
+  /** One character: `stats detail` is on from the start, and prefixes of keys end before it; null: off, and a colon. Default null. */
+  prefixDelimiter: string | null;
   /** Whether clients may empty the node with flush_all. Default true. */
   flushAllowed: boolean;
   /** memcached's -v: 1 logs what becomes of connections, 2 more. Default 0. */
@@ -134,6 +136,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     tlsCiphers: '',
     tlsMinVersion: '1.2',
     metricsListen: null,
+    prefixDelimiter: null,
     flushAllowed: true,
     verbosity: 0,
     logLevel: null,
@@ -160,6 +163,9 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
   parseFabric(options.fabric);
   bound('the hold of fabric connections in milliseconds', options.fabricHoldMs, 0, 2 ** 31 - 1);
   if (options.tableItems !== null) bound('the table size in items', options.tableItems, 1, 2 ** 36);
+  if (options.prefixDelimiter !== null && !/^[\x21-\x7e]$/.test(options.prefixDelimiter)) {
+    throw usage('the delimiter of prefixes (-D) is one character of printable ASCII');
+  }
   if (/[^\x20-\x7e]/.test(options.name) || options.name.length > 255) {
     throw usage('the name of a node has at most 255 characters of printable ASCII');
   }

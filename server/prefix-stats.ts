@@ -2,7 +2,6 @@ import { isKey } from './protocol/commands.js';
 
 /** Prefixes that are counted; keys of further ones are not. */
 const PREFIXES_MAX = 1024;
-const DELIMITER = ':'.charCodeAt(0);
 
 interface PrefixCount {
   gets: number;
@@ -11,18 +10,26 @@ interface PrefixCount {
   deletes: number;
 }
 
-/** What `stats detail` tells: how often keys of a prefix (what is before the first colon) are asked for. */
+/** What `stats detail` tells: how often keys of a prefix (what is before the first delimiter) are asked for. */
 export class PrefixStats {
-  enabled = false;
   private readonly counts = new Map<string, PrefixCount>();
+  private readonly delimiterByte: number;
+
+  /** @param delimiter one character of ASCII */
+  constructor(
+    readonly delimiter = ':',
+    public enabled = false,
+  ) {
+    this.delimiterByte = delimiter.charCodeAt(0);
+  }
 
   /** `count` is added to for the key `bytes[start, end)`, if it has a prefix. */
   private of(bytes: Uint8Array, start: number, end: number): PrefixCount | undefined {
-    const colon = bytes.indexOf(DELIMITER, start);
-    if (colon < 0 || colon >= end) return undefined;
+    const prefixEnd = bytes.indexOf(this.delimiterByte, start);
+    if (prefixEnd < 0 || prefixEnd >= end) return undefined;
     // The binary protocol may name keys that would break the lines of the text protocol.
-    if (colon > start && !isKey(bytes, start, colon)) return undefined;
-    const prefix = Buffer.from(bytes.buffer, bytes.byteOffset + start, colon - start).toString('latin1');
+    if (prefixEnd > start && !isKey(bytes, start, prefixEnd)) return undefined;
+    const prefix = Buffer.from(bytes.buffer, bytes.byteOffset + start, prefixEnd - start).toString('latin1');
     let count = this.counts.get(prefix);
     if (!count && this.counts.size < PREFIXES_MAX) {
       count = { gets: 0, hits: 0, sets: 0, deletes: 0 };

@@ -212,6 +212,8 @@ export class Stats {
       evictions: options.onFull === 'evict' ? 'on' : 'off',
       growth_factor: this.source.slots.growth.toFixed(2),
       chunk_size: this.source.slots.use()[0]!.slotBytes,
+      stat_key_prefix: this.source.counters.prefixes.delimiter,
+      detail_enabled: this.source.counters.prefixes.enabled ? 'yes' : 'no',
       num_threads: 1,
       cas_enabled: 'yes',
       auth_enabled_sasl: options.authFile === null ? 'no' : 'yes',

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { configure } from '../bin/node/configuration.js';
-import { readExtendedOptions } from '../bin/node/extended-options.js';
+import { EXTENDED, readExtendedOptions } from '../bin/node/extended-options.js';
 import { FOREIGN_FLAGS, judgeForeignFlag } from '../bin/node/memcached-flags.js';
 import { SETTINGS, settingOf, variableOf } from '../bin/node/settings.js';
 import { type NodeOptions, StorageNode } from '../server/index.js';
 import { parseListenAddresses } from '../server/listen-address.js';
+import { resolveOptions } from '../server/options.js';
+import { ROOT } from '../src/native.js';
 import { runCli, startCli } from './support/cli.js';
 import { RawClient, until } from './support/memcached.js';
 
@@ -108,13 +110,35 @@ test('each of memcached’s flags is a setting, accepted, or refused with what t
   for (const letter of 'psaAldrumMckvPfnLDtRCbBISFXWYeZoNU') assert.ok(letters.has(`-${letter}`), letter);
   const judge = (start: string, value: string | null) =>
     judgeForeignFlag(FOREIGN_FLAGS.find(({ flags }) => flags.startsWith(start))!, value);
-  assert.is(judge('-M', null), null);
   assert.is(judge('-U', '0'), null);
   assert.is(judge('-t', '1'), null);
   assert.match(judge('-f', '1.25')!, /^-f 1\.25 has no effect: /);
   assert.throws(() => judge('-U', '11211'), /-U 11211 is not possible: UDP/);
   assert.throws(() => judge('-d', null), /-d is not possible: .*systemd/);
   assert.throws(() => judge('-t', '4'), /a node per core/);
+});
+
+test('-M and -e are the settings that they mean', async () => {
+  const dumped = async (...flags: string[]) => {
+    const { code, stdout, stderr } = await runCli(['node', ...flags, '--dump-config', '--json']);
+    assert.is(code, 0, stderr);
+    const { settings } = JSON.parse(stdout) as {
+      settings: { name: string; value: string; origin: string }[];
+    };
+    return (name: string) => settings.find((one) => one.name === name)!;
+  };
+  const strict = await dumped('--on-full', 'evict', '-M');
+  assert.equal([strict('on-full').value, strict('on-full').origin], ['error', '-M']);
+  // Without -M memcached evicts, and a node does not.
+  assert.is((await dumped('-m', '8'))('on-full').value, 'error');
+  const kept = await dumped('-e', '/dev/shm/kept', '-D', '.');
+  assert.equal([kept('region').value, kept('region').origin], ['/dev/shm/kept', '-e']);
+  assert.equal([kept('prefix-delimiter').value, kept('prefix-delimiter').origin], ['.', '-D']);
+});
+
+test('each option of a node can be set from outside', () => {
+  const fields = SETTINGS.map(({ field }) => field).sort();
+  assert.equal(fields, Object.keys(resolveOptions({})).sort());
 });
 
 test('-o is understood as far as it means something', () => {
@@ -131,6 +155,36 @@ test('-o is understood as far as it means something', () => {
   assert.throws(() => readExtendedOptions('toString'), /toString is unknown/);
   assert.throws(() => readExtendedOptions('idle_timeout'), /wants a value/);
   assert.throws(() => readExtendedOptions('ssl_min_version=0'), /none of 2, 3/);
+});
+
+/** What memcached 1.6.18 takes behind -o, as its source and its -h tell. */
+const EXTENDED_OF_MEMCACHED = `maxconns_fast no_maxconns_fast hashpower no_hashexpand hash_algorithm tail_repair_time
+  slab_reassign no_slab_reassign slab_automove no_slab_automove slab_automove_ratio slab_automove_window slab_sizes
+  slab_chunk_max no_chunked_items lru_crawler no_lru_crawler lru_crawler_sleep lru_crawler_tocrawl lru_maintainer
+  no_lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temporary_ttl idle_timeout watcher_logbuf_size
+  worker_logbuf_size track_sizes inline_ascii_resp no_inline_ascii_resp modern no_modern drop_privileges no_drop_privileges
+  relaxed_privileges resp_obj_mem_limit read_buf_mem_limit ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers
+  ssl_ca_cert ssl_wbuf_size ssl_session_cache ssl_kernel_tls ssl_min_version proxy_config proxy_uring sock_cookie_id
+  ext_path ext_page_size ext_page_count ext_io_depth ext_threads ext_item_size ext_item_age ext_low_ttl ext_recache_rate
+  ext_compact_under ext_drop_under ext_max_frag ext_drop_unread ext_max_sleep slab_automove_freeratio`;
+
+test('each of memcached’s -o options is a setting, accepted, or refused in a sentence, and documented', () => {
+  const page = readFileSync(join(ROOT, 'docs', 'node.md'), 'utf8');
+  for (const name of EXTENDED_OF_MEMCACHED.split(/\s+/)) {
+    const isSetting = EXTENDED[name]?.setting !== undefined;
+    try {
+      const { settings, notes } = readExtendedOptions(name);
+      assert.not.ok(isSetting, `${name} without its value`);
+      assert.is(settings.length, 0);
+      for (const note of notes) assert.match(note, new RegExp(`^-o ${name} has no effect: \\w+ `));
+    } catch (error) {
+      assert.match(
+        (error as Error).message,
+        new RegExp(`^-o ${name} (wants a value|is not possible: \\w+ )`),
+      );
+    }
+    assert.ok(page.includes(name.startsWith('ext_') ? '`ext_…`' : `\`${name}\``), `docs/node.md: ${name}`);
+  }
 });
 
 /** Starts a node, does the work and stops it, whatever comes of it. */
@@ -183,6 +237,18 @@ test('a node listens on all addresses it was given, on the same free port, and o
     assert.is(await isOpen('127.0.0.3', port), true);
     assert.is(await isOpen('127.0.0.2', port), false);
   });
+});
+
+test('with -D commands are counted by prefix from the start, up to that character', async () => {
+  await withNode({ port: 0, local: 'off', prefixDelimiter: '.' }, async ({ port }) => {
+    const client = new RawClient({ host: '127.0.0.1', port });
+    client.send('get a:b.c\r\nstats detail dump\r\nstats settings\r\nquit\r\n');
+    const answer = await client.answer();
+    assert.match(answer, /^PREFIX a:b get 1 hit 0 set 0 del 0\r$/m);
+    assert.match(answer, /^STAT stat_key_prefix \.\r$/m);
+    assert.match(answer, /^STAT detail_enabled yes\r$/m);
+  });
+  assert.throws(() => new StorageNode({ prefixDelimiter: '::' }), /\(-D\) is one character/);
 });
 
 test('a unix socket takes the place of TCP, has the mode it was given, and is gone at the end', async () => {

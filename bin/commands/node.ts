@@ -6,7 +6,7 @@ import { VolleyError } from '../../src/errors.js';
 import { systemWords } from '../../src/system-error.js';
 import { configure, formatConfiguration } from '../node/configuration.js';
 import { readExtendedOptions } from '../node/extended-options.js';
-import { FOREIGN_FLAGS, judgeForeignFlag } from '../node/memcached-flags.js';
+import { FOREIGN_FLAGS, type ForeignFlag, judgeForeignFlag } from '../node/memcached-flags.js';
 import type { Given, Setting } from '../node/setting.js';
 import { SETTINGS, settingOf } from '../node/settings.js';
 import { printJson, printLines } from '../output.js';
@@ -38,10 +38,7 @@ export function register(program: Command): void {
   for (const flag of FOREIGN_FLAGS) {
     const option = new Option(flag.flags).hideHelp();
     command.addOption(option);
-    command.on(`option:${option.name()}`, (value?: string | null) => {
-      const note = judgeForeignFlag(flag, value ?? null);
-      if (note !== null) line.notes.push(note);
-    });
+    command.on(`option:${option.name()}`, (value?: string | null) => addForeign(flag, value ?? null, line));
   }
   command
     .option(
@@ -70,6 +67,16 @@ function addSetting(command: Command, setting: Setting, line: CommandLine): void
     const counted = name === 'verbose' ? String(count) : 'on';
     line.given.push({ setting, text: given ?? counted, origin, source: 'flag' });
   });
+}
+
+function addForeign(flag: ForeignFlag, value: string | null, line: CommandLine): void {
+  if (flag.setting) {
+    const { name, text = value! } = flag.setting;
+    line.given.push({ setting: settingOf(name)!, text, origin: flag.flags.slice(0, 2), source: 'flag' });
+    return;
+  }
+  const note = judgeForeignFlag(flag, value);
+  if (note !== null) line.notes.push(note);
 }
 
 function addExtended(list: string, line: CommandLine): void {

@@ -11,13 +11,14 @@ interface Extended {
 
 const NO_LISTS = { note: 'there are no LRU lists that would have to be kept' };
 const OWN_CLASSES = { note: 'size classes are made for chunks' };
-const OWN_TABLE = {
-  note: 'the hashtable is made for one-sided reads, and has its size from the start (--table-items)',
-};
+const OWN_TABLE = { note: 'the hashtable is made for one-sided reads, and grows by itself (--table-items)' };
+const OWN_BUFFERS = { note: 'buffers are bounded for each connection' };
+const NO_PROXY = { refusal: 'a node is no proxy; clients find the node of a key themselves' };
 const NO_WATCH = { note: 'there is no watch command' };
 const NO_EXTSTORE = { refusal: 'items are kept in memory only' };
 
-const EXTENDED: Readonly<Record<string, Extended>> = {
+/** All names that memcached 1.6.18 knows; those that begin with ext_ are NO_EXTSTORE. */
+export const EXTENDED: Readonly<Record<string, Extended>> = {
   idle_timeout: { setting: 'idle-timeout' },
   ssl_chain_cert: { setting: 'tls-cert' },
   ssl_key: { setting: 'tls-key' },
@@ -54,11 +55,25 @@ const EXTENDED: Readonly<Record<string, Extended>> = {
   slab_chunk_max: OWN_CLASSES,
   slab_reassign: OWN_CLASSES,
   slab_automove: OWN_CLASSES,
+  slab_automove_ratio: OWN_CLASSES,
+  slab_automove_window: OWN_CLASSES,
   slab_automove_freeratio: OWN_CLASSES,
-  read_buf_mem_limit: { note: 'buffers are bounded for each connection' },
+  slab_sizes: OWN_CLASSES,
+  no_slab_reassign: OWN_CLASSES,
+  no_slab_automove: OWN_CLASSES,
+  no_chunked_items: { note: null },
+  read_buf_mem_limit: OWN_BUFFERS,
+  resp_obj_mem_limit: OWN_BUFFERS,
+  inline_ascii_resp: { note: null },
+  no_inline_ascii_resp: { note: null },
   worker_logbuf_size: NO_WATCH,
   watcher_logbuf_size: NO_WATCH,
   track_sizes: { note: 'sizes are not tracked' },
+  drop_privileges: { refusal: 'what a node may do is limited from outside; see volley-node.service' },
+  no_drop_privileges: { note: null },
+  relaxed_privileges: { note: null },
+  proxy_config: NO_PROXY,
+  proxy_uring: NO_PROXY,
   sock_cookie_id: { refusal: 'sockets get no cookies' },
 };
 

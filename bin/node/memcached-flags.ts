@@ -1,11 +1,14 @@
 import { VolleyError } from '../../src/errors.js';
 
 /**
- * memcached's flags that are no settings of a Volley node. Those with a `note` are accepted: what they ask for is so anyway,
- * or does not change what clients see. Those with a `refusal` ask for what the node does not do.
+ * memcached's flags that are no settings of a Volley node by themselves. Those with a `setting` give one. Those with a `note`
+ * are accepted: what they ask for is so anyway, or does not change what clients see. Those with a `refusal` ask for what the
+ * node does not do.
  */
 export interface ForeignFlag {
   flags: string;
+  /** The setting that it gives: its name, and its value where the flag has none. */
+  setting?: { name: string; text?: string };
   /** Null when it is accepted without a word. */
   note?: string | null;
   refusal?: string;
@@ -14,7 +17,9 @@ export interface ForeignFlag {
 }
 
 export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
-  { flags: '-M, --disable-evictions', note: null },
+  { flags: '-M, --disable-evictions', setting: { name: 'on-full', text: 'error' } },
+  // Memory that outlives the process, on tmpfs or the like: what is in the file differs, what it is for does not.
+  { flags: '-e, --memory-file <file>', setting: { name: 'region' } },
   {
     flags: '-L, --enable-largepages',
     note: 'hugepages are used anyway where there are enough (--hugepages)',
@@ -53,14 +58,9 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
     refusal:
       'the region is locked where a fabric reads it, and swapped else; turn swap off on storage machines',
   },
-  { flags: '-D <character>', refusal: 'there are no statistics per prefix' },
   { flags: '-C, --disable-cas', refusal: 'items always have a cas unique, at no cost' },
   { flags: '-S, --enable-sasl', refusal: 'give --auth-file, which both protocols authenticate against' },
   { flags: '-X, --disable-dumping', refusal: 'clients find images by lru_crawler metadump' },
-  {
-    flags: '-e, --memory-file <file>',
-    refusal: "memcached's format of memory files is not read; give --region",
-  },
   { flags: '-N, --napi_ids <count>', refusal: 'there are no threads to spread network queues over' },
 ];
 

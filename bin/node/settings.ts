@@ -117,6 +117,15 @@ export const SETTINGS: readonly Setting[] = [
     read: anyText,
   },
   {
+    name: 'fabric-hold',
+    value: 'seconds',
+    help: 'how long a fabric connection keeps its place when all are taken and another client wants one',
+    byDefault: '300',
+    field: 'fabricHoldMs',
+    read: seconds,
+    write: asSeconds,
+  },
+  {
     name: 'table-items',
     value: 'count',
     help: 'items that the hashtable may grow to (default: one per 512 bytes of memory)',
@@ -258,6 +267,14 @@ export const SETTINGS: readonly Setting[] = [
     field: 'drainTimeoutMs',
     read: seconds,
     write: asSeconds,
+  },
+  {
+    name: 'prefix-delimiter',
+    letter: 'D',
+    value: 'character',
+    help: 'count commands by what stands before this in their keys, from the start (default: by stats detail on, and a colon)',
+    field: 'prefixDelimiter',
+    read: anyText,
   },
   {
     name: 'metrics-listen',
