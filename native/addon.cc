@@ -2,11 +2,13 @@
 #include <napi.h>
 
 #include "objects/addon_data.h"
+#include "objects/duplicate.h"
 #include "objects/fabric_object.h"
 #include "objects/guest_memory_object.h"
 #include "objects/local_region_object.h"
 #include "objects/reader_object.h"
 #include "objects/region_object.h"
+#include "objects/region_view_object.h"
 #include "objects/remote_region_object.h"
 #include "objects/send_now.h"
 
@@ -20,9 +22,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->remoteRegion = Napi::Persistent(RemoteRegionObject::Define(env));
   data->guestMemory = Napi::Persistent(GuestMemoryObject::Define(env));
   exports.Set("Region", RegionObject::Define(env));
+  exports.Set("RegionView", RegionViewObject::Define(env));
   exports.Set("openLocalRegion", Napi::Function::New<&LocalRegionObject::OpenLocalRegion>(env, "openLocalRegion"));
   exports.Set("openRemoteRegion", Napi::Function::New<&RemoteRegionObject::OpenRemoteRegion>(env, "openRemoteRegion"));
   exports.Set("surveyFabrics", Napi::Function::New<&SurveyFabrics>(env, "surveyFabrics"));
+  exports.Set("duplicate", Napi::Function::New<&Duplicate>(env, "duplicate"));
   exports.Set("sendNow", Napi::Function::New<&SendNow>(env, "sendNow"));
   exports.Set("GuestMemory", data->guestMemory.Value());
   exports.Set("Reader", ReaderObject::Define(env));

@@ -88,6 +88,7 @@ int64_t Region::Link(uint64_t slot) {
   item.header->headXxh3 = HeadHash(*item.header, item.key - kTextKeyOffset);
   const Entry entry = EntryOf(item);
   SetLast(item.header->magic, kSlotMagic);
+  const TableChanges::Change change(changes_);
   if (Entry* held = EntryFor(item, entry.fingerprint)) {
     const uint64_t replaced = SlotOf(*held);
     Hashtable::Store(held, entry);
@@ -120,6 +121,7 @@ void Region::Move(uint64_t from, uint64_t to) {
   }
   std::memcpy(arena() + to + sizeof kSlotMagic, arena() + from + sizeof kSlotMagic, bytes - sizeof kSlotMagic);
   SetLast(HeaderAt(to)->magic, kSlotMagic);
+  const TableChanges::Change change(changes_);
   Hashtable::Store(held, EntryOf(ItemAt(to)));
   SetLast(item.header->magic, 0u);
 }

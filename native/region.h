@@ -9,13 +9,14 @@
 #include "hashtable.h"
 #include "layout.h"
 #include "region_memory.h"
+#include "table_changes.h"
 
 namespace volley {
 
 /// The memory of a storage node: header, page directory, hashtable and arena, in one sealed memfd or in a file that a
 /// later node takes up again.
 ///
-/// Owned and changed by one thread; handing it out runs on a thread of its own.
+/// Owned and changed by one thread; handing it out runs on a thread of its own, and others may look on (region_view.h).
 ///
 /// A node may be killed between any two stores to memory, and whatever reached a file by then is what the next node finds.
 /// So an item counts from the store of its slot's magic on, which comes after all else of the slot and before its entry in
@@ -50,6 +51,9 @@ class Region {
   /// Null when the region is new.
   const std::optional<Restored>& restored() const { return restored_; }
   uint64_t itemCount() const { return itemCount_; }
+  uint8_t* data() const { return memory_.data(); }
+  /// For those who look keys up on other threads.
+  const TableChanges& changes() const { return changes_; }
   uint8_t* arena() const { return memory_.data() + header_.arenaOffset; }
   uint64_t pageCount() const { return header_.arenaBytes / kArenaPageBytes; }
   /// Numbers that the node keeps with its items: kLedgerWords of them.
@@ -111,6 +115,7 @@ class Region {
   RegionHeader header_{};
   RegionMemory memory_;
   Hashtable table_;
+  TableChanges changes_;
   std::string notice_;
   std::optional<Restored> restored_;
   uint64_t itemCount_ = 0;

@@ -75,6 +75,8 @@ export interface Region {
   isIntact(slotOffset: number): boolean;
   /** Cuts an arena page into slots of so many bytes, none of which holds an item; 0 = it is not cut any more. */
   cutPage(page: number, slotBytes: number): void;
+  /** Lets other threads of this process see the region: what to make a RegionView from. */
+  lend(): number;
   /** Hands the region, read-only, to whoever connects to this unix socket (mode 0600), from a thread of its own. */
   share(path: string): void;
   unshare(): void;
@@ -87,6 +89,41 @@ export interface Region {
   stopOffering(): void;
   readonly fabricCounts: FabricCounts;
   close(): void;
+}
+
+/** What RegionView.find() tells of a key that has no item to be given out. */
+export const NO_ITEM = {
+  missing: -1,
+  expired: -2,
+  flushed: -3,
+  /** It is of an earlier node, and its value is not what was stored. */
+  damaged: -4,
+} as const;
+
+/**
+ * A node's own region on another thread than the one that owns it. Slots that it finds may be freed at any moment: the thread
+ * has to announce before that it looks, and the owner must not reuse what was freed since; see server/threads.
+ */
+export interface RegionView {
+  readonly info: RegionInfo;
+  /** As Region.window; not to be written. */
+  window(firstPage: number, pageCount: number): ArrayBuffer;
+  /** Slot bytes of each arena page, 0 = not cut; live, and not to be written. */
+  readonly directory: Uint32Array;
+  /**
+   * As Region.find, but knows of expiry and flushes, too: writes to out[i] the slot, which it marks as read when `isUse`, or
+   * one of NO_ITEM. Waits for the owner when that is in the middle of a change, a second at most.
+   */
+  find(
+    bytes: Uint8Array,
+    ranges: Uint32Array,
+    count: number,
+    out: Float64Array,
+    nowSeconds: number,
+    isUse: boolean,
+  ): void;
+  /** Marks the item in a slot that was found as read. */
+  noteUse(slotOffset: number, nowSeconds: number): void;
 }
 
 /** A way that libfabric knows to reach others. */
@@ -314,6 +351,10 @@ export interface Native {
     /** A file on tmpfs or hugetlbfs that holds the region and outlives the node; taken up again when it holds one. */
     file?: string;
   }) => Region;
+  /** @param lent what Region.lend() told */
+  RegionView: new (lent: number) => RegionView;
+  /** Another descriptor of the same open file or socket. @throws Error with the system's words */
+  duplicate(descriptor: number): number;
   /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */
   openLocalRegion(path: string, timeoutMs: number): Promise<LocalRegion>;
   /**

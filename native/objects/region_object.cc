@@ -4,6 +4,7 @@
 
 #include "convert.h"
 #include "fabric_object.h"
+#include "../region_view.h"
 
 namespace volley {
 
@@ -19,6 +20,7 @@ Napi::Function RegionObject::Define(Napi::Env env) {
                       InstanceMethod<&RegionObject::Move>("move"),
                       InstanceMethod<&RegionObject::IsIntact>("isIntact"),
                       InstanceMethod<&RegionObject::CutPage>("cutPage"),
+                      InstanceMethod<&RegionObject::Lend>("lend"),
                       InstanceMethod<&RegionObject::Share>("share"),
                       InstanceMethod<&RegionObject::Unshare>("unshare"),
                       InstanceMethod<&RegionObject::Offer>("offer"),
@@ -142,6 +144,11 @@ Napi::Value RegionObject::Unlink(const Napi::CallbackInfo& info) {
   Region& region = Open(info.Env());
   const uint64_t slot = ToInteger(info[0], "slotOffset");
   return Napi::Boolean::New(info.Env(), Guard(info.Env(), [&] { return region.Unlink(slot); }));
+}
+
+Napi::Value RegionObject::Lend(const Napi::CallbackInfo& info) {
+  Open(info.Env());
+  return Napi::Number::New(info.Env(), RegionView::Lend(region_));
 }
 
 void RegionObject::Share(const Napi::CallbackInfo& info) {

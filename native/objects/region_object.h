@@ -31,6 +31,7 @@ class RegionObject : public Napi::ObjectWrap<RegionObject> {
   void Move(const Napi::CallbackInfo& info);
   Napi::Value IsIntact(const Napi::CallbackInfo& info);
   void CutPage(const Napi::CallbackInfo& info);
+  Napi::Value Lend(const Napi::CallbackInfo& info);
   void Share(const Napi::CallbackInfo& info);
   void Unshare(const Napi::CallbackInfo& info);
   Napi::Value Offer(const Napi::CallbackInfo& info);
