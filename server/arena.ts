@@ -25,7 +25,7 @@ export class Arena {
   private words: Uint32Array = new Uint32Array(0);
   private window: Buffer = Buffer.alloc(0);
 
-  constructor(private readonly region: Region) {
+  constructor(private readonly region: Pick<Region, 'info' | 'window'>) {
     this.pageBytes = region.info.pageBytes;
     this.pageCount = Math.floor(region.info.arenaBytes / this.pageBytes);
     this.windowBytes = WINDOW_PAGES * this.pageBytes;

@@ -1,5 +1,5 @@
 /** Size classes at most: memcached's limit, and more than there are. */
-const CLASSES_MAX = 64;
+export const CLASSES_MAX = 64;
 
 /** Commands that `stats slabs` counts by size class; the names are memcached's. */
 const KINDS = [
@@ -21,8 +21,8 @@ export class ClassCounters {
   ) as Record<ClassCommand, Float64Array>;
 
   /** @param classId the class's number, from 1 */
-  add(kind: ClassCommand, classId: number): void {
-    this.counts[kind][classId]!++;
+  add(kind: ClassCommand, classId: number, count = 1): void {
+    this.counts[kind][classId]! += count;
   }
 
   /** What was counted of a class, by memcached's names. */

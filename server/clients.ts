@@ -2,21 +2,31 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { Connection, type ConnectionContext, IDLES } from './connection.js';
 import type { ConnectionFacts } from './connection-stats.js';
+import type { Counters } from './counters.js';
 import { formatAddress } from './listen-address.js';
 import type { Log } from './log.js';
 import type { NodeOptions } from './options.js';
 import { type Adopted, Receiver } from './receiver.js';
 import { Rejections } from './rejections.js';
+import { openDescriptor } from './threads/descriptor.js';
+import type { HandedClient, HandedEvents, ReaderPool } from './threads/reader-pool.js';
 import { TlsGate } from './tls-gate.js';
 
 const DRAIN_POLL_MS = 20;
 /** Milliseconds that clients have to close their side when the node stops. */
 const FAREWELL_MS = 250;
 
+/** What a node tells all that has to do with its clients. */
+export interface ClientsContext extends ConnectionContext {
+  counters: Counters;
+}
+
 /** All clients of a node's memcached port: who may come in, who has to go. */
-export class Clients {
+export class Clients implements HandedEvents {
   /** To be replaced when the node's name is known. */
   log: Log;
+  /** The threads that serve clients beside this one, if there are any. */
+  readers: ReaderPool | null = null;
   /** Sockets that take a place, those in a TLS handshake too. */
   private readonly sockets = new Set<Socket>();
   /** By number, in the order in which they came. */
@@ -25,10 +35,11 @@ export class Clients {
   private readonly rejections = new Rejections();
   private readonly receiver = new Receiver();
   private readonly gate: TlsGate | null;
+  private isDraining = false;
 
   /** @throws VolleyError ERR_VOLLEY_FILE when TLS is wanted and its files cannot be used */
   constructor(
-    private readonly context: ConnectionContext,
+    private readonly context: ClientsContext,
     private readonly options: NodeOptions,
     log: Log,
   ) {
@@ -53,7 +64,7 @@ export class Clients {
     const { counters } = this.context;
     counters.totalConnections++;
     const isSecure = this.gate !== null && !plain;
-    if (this.sockets.size >= this.options.maxConnections) {
+    if (this.sockets.size + (this.readers?.size ?? 0) >= this.options.maxConnections) {
       counters.rejectedConnections++;
       // There is no telling a client why before it has shaken hands.
       if (isSecure) socket.destroy();
@@ -65,9 +76,56 @@ export class Clients {
       this.gate!.admit(socket);
       return;
     }
-    const own = this.receiver.adopt(socket, (bytes) => connection.received(bytes));
+    if (!this.handOver(socket)) this.servePlain(socket);
+  }
+
+  /** Has a reader thread serve the client, if there is one that has less to do than this one. */
+  private handOver(socket: Socket): boolean {
+    if (this.readers === null) return false;
+    const peer = peerOf(socket);
+    if (!this.readers.hand(socket, this.served + 1, peer, this.sockets.size)) return false;
+    this.served++;
+    this.noteCome(peer);
+    return true;
+  }
+
+  private servePlain(accepted: Socket, id?: number): Connection {
+    const own = this.receiver.adopt(accepted, (bytes) => connection.received(bytes));
     this.hold(own.socket);
-    const connection = this.serve(own.socket, own.sendNow);
+    const connection = this.serve(own.socket, own.sendNow, id);
+    return connection;
+  }
+
+  onMoved({ id, peer }: HandedClient, descriptor: number, unread: Uint8Array): void {
+    this.context.counters.movedConnections++;
+    this.noteGone(peer);
+    const socket = openDescriptor(descriptor);
+    if (socket === null) return;
+    const connection = this.servePlain(socket, id);
+    connection.goOnWith(unread);
+    if (this.isDraining) connection.drain();
+  }
+
+  onClosed({ peer }: HandedClient, reason: string | null): void {
+    if (reason !== null) this.noteShed(peer, reason);
+    this.noteGone(peer);
+  }
+
+  private noteCome(peer: string): void {
+    this.context.counters.currConnections++;
+    this.log.debug({ peer }, 'connected');
+  }
+
+  private noteGone(peer: string): void {
+    this.context.counters.currConnections--;
+    this.log.debug({ peer }, 'closed');
+  }
+
+  private noteShed(peer: string, reason: string): void {
+    const { counters } = this.context;
+    counters.shedConnections++;
+    if (reason === IDLES) counters.idleKicks++;
+    this.log.info({ peer, reason }, 'a connection is closed');
   }
 
   private hold(socket: Socket): void {
@@ -75,30 +133,23 @@ export class Clients {
     socket.once('close', () => this.sockets.delete(socket));
   }
 
-  private serve(socket: Socket, sendNow: Adopted['sendNow'] = null): Connection {
-    const { counters } = this.context;
+  private serve(socket: Socket, sendNow: Adopted['sendNow'] = null, id: number = ++this.served): Connection {
     const peer = peerOf(socket);
-    const id = ++this.served;
     const connection = new Connection(socket, sendNow, peer, this.context, () => {
       this.connections.delete(id);
-      counters.currConnections--;
-      this.log.debug({ peer }, 'closed');
+      this.noteGone(peer);
     });
     this.connections.set(id, connection);
-    counters.currConnections++;
-    this.log.debug({ peer }, 'connected');
+    this.noteCome(peer);
     return connection;
   }
 
   /** Closes the connections that stall or idle. */
   shed(): void {
-    const { counters } = this.context;
     for (const connection of this.connections.values()) {
       const reason = connection.stalled();
       if (reason === null) continue;
-      counters.shedConnections++;
-      if (reason === IDLES) counters.idleKicks++;
-      this.log.info({ peer: connection.peer, reason }, 'a connection is closed');
+      this.noteShed(connection.peer, reason);
       connection.destroy();
     }
   }
@@ -106,6 +157,7 @@ export class Clients {
   /** How each connection stands. */
   *facts(): Iterable<ConnectionFacts> {
     for (const [id, connection] of this.connections) yield connection.facts(id);
+    if (this.readers) yield* this.readers.facts();
   }
 
   /** Reads the certificates anew, for clients to come. @throws VolleyError ERR_VOLLEY_FILE; all stays as it was then */
@@ -115,18 +167,21 @@ export class Clients {
 
   /** Answers the commands that were received, and closes all connections. Takes a bounded time. */
   async drain(): Promise<void> {
+    this.isDraining = true;
+    this.readers?.drain();
     // Bytes that have arrived already are read in these turns of the event loop.
     await nextTurn();
     await nextTurn();
     for (const connection of this.connections.values()) connection.drain();
     await this.until(() => this.allSaid(), this.options.drainTimeoutMs);
-    await this.until(() => this.connections.size === 0, FAREWELL_MS);
+    await this.until(() => this.connections.size === 0 && (this.readers?.size ?? 0) === 0, FAREWELL_MS);
     for (const connection of this.connections.values()) connection.destroy();
     for (const socket of this.sockets) socket.destroy();
     this.rejections.destroy();
   }
 
   private allSaid(): boolean {
+    if (this.readers && !this.readers.hasSaidAll) return false;
     for (const connection of this.connections.values()) {
       if (!connection.hasSaidAll) return false;
     }

@@ -1,18 +1,11 @@
 import type { Socket } from 'node:net';
-import { GuardedCommands } from './auth/guarded-commands.js';
-import { Login, type LoginContext } from './auth/login.js';
 import type { Clock } from './clock.js';
 import type { ConnectionFacts } from './connection-stats.js';
+import type { Converse, Speaker } from './conversation.js';
 import type { Flights } from './flights.js';
 import { formatAddress } from './listen-address.js';
 import { Output, type SendNow } from './output.js';
-import { BinaryParser, REQUEST_MAGIC } from './protocol/binary-parser.js';
-import { BinaryReplies } from './protocol/binary-replies.js';
 import type { Parser } from './protocol/commands.js';
-import { TextLogin } from './protocol/text-login.js';
-import { TextParser } from './protocol/text-parser.js';
-import { TextReplies } from './protocol/text-replies.js';
-import { Session, type SessionContext } from './session.js';
 
 /** Milliseconds that a client has to close its side after the node has said its last. */
 const CLOSING_MS = 2000;
@@ -25,13 +18,15 @@ const NOTHING = Buffer.alloc(0);
 export const IDLES = 'it idles';
 
 /** What a node tells its connections. */
-export interface ConnectionContext extends SessionContext {
+export interface ConnectionContext {
+  converse: Converse;
+  /** Whether clients have to authenticate first. */
+  wantsLogin: boolean;
   flights: Flights;
-  /** What clients have to authenticate against, or null when the node is open to all. */
-  login: LoginContext | null;
+  counters: { bytesRead: number; bytesWritten: number };
   clock: Clock;
-  /** Whether flush_all is carried out. */
-  flushAllowed: boolean;
+  /** Whether answers under way hold up memory that is wanted. */
+  slots: { readonly isHeldUp: boolean };
   idleTimeoutMs: number;
   stallTimeoutMs: number;
   loginTimeoutMs: number;
@@ -44,7 +39,7 @@ export interface ConnectionContext extends SessionContext {
 export class Connection {
   private readonly output: Output;
   private parser: Parser | null = null;
-  private session: Session | null = null;
+  private session: Speaker | null = null;
   /** Bytes received that the session was not ready for. */
   private leftover: Uint8Array = NOTHING;
   private readingPaused = false;
@@ -64,6 +59,8 @@ export class Connection {
     readonly peer: string,
     private readonly context: ConnectionContext,
     private readonly onClosed: () => void,
+    /** Called when the session leaves and all is answered; release() is to follow. */
+    private readonly onLeaving: () => void = () => {},
   ) {
     const { clock, flights } = context;
     this.connectedMs = clock.monotonicMs();
@@ -86,39 +83,33 @@ export class Connection {
   /** Takes what the client sent. The bytes may be others when it has returned. */
   received(bytes: Buffer): void {
     this.context.counters.bytesRead += bytes.length;
+    this.goOnWith(bytes);
+  }
+
+  /** Takes what the client sent, and what somebody else has received and counted. */
+  goOnWith(bytes: Uint8Array): void {
     this.receivedMs = this.context.clock.monotonicMs();
     if (this.closingMs !== null || bytes.length === 0) return;
     if (this.readingPaused) {
       this.keep(bytes);
       return;
     }
-    this.parser ??= this.choose(bytes[0]!);
+    this.parser ??= this.begin(bytes[0]!);
     this.take(bytes);
     if (this.leftover.length > 0) this.leftover = Buffer.from(this.leftover);
   }
 
   /** A paused connection reads on for a while: otherwise it would not notice that its client has left. */
-  private keep(bytes: Buffer): void {
+  private keep(bytes: Uint8Array): void {
     this.leftover = Buffer.concat([this.leftover, bytes]);
     if (this.leftover.length > PAUSED_BYTES_MAX) this.socket.pause();
   }
 
-  /** The first byte tells the protocol, for the whole connection. */
-  private choose(first: number): Parser {
-    const isBinary = first === REQUEST_MAGIC;
-    const { arena } = this.context.store;
-    const replies = isBinary ? new BinaryReplies(this.output, arena) : new TextReplies(this.output, arena);
-    const onReady = () => this.goOn();
-    const { login, counters, flushAllowed } = this.context;
-    const gate = login && new Login(login, this.socket.remoteAddress ?? '', onReady);
-    const session = new Session(this.context, this.output, replies, onReady, gate);
+  private begin(first: number): Parser {
+    const address = this.socket.remoteAddress ?? '';
+    const { parser, session } = this.context.converse(first, this.output, address, () => this.goOn());
     this.session = session;
-    const isGuarded = gate !== null || !flushAllowed;
-    const rights = () => gate?.rights ?? 'all';
-    const handler = isGuarded ? new GuardedCommands(session, counters, rights, flushAllowed) : session;
-    if (isBinary) return new BinaryParser(handler);
-    const parser = new TextParser(handler);
-    return gate ? new TextLogin(handler, parser) : parser;
+    return parser;
   }
 
   private take(bytes: Uint8Array): void {
@@ -134,6 +125,17 @@ export class Connection {
     if (this.session!.ended) this.close();
     else if (this.session!.paused) this.pauseReading();
     else if (this.draining) this.closeIfIdle();
+    this.leaveIfAnswered();
+  }
+
+  private leaveIfAnswered(): void {
+    if (this.session!.leaves && this.output.pendingBytes === 0) this.onLeaving();
+  }
+
+  /** Gives the client away, who is somebody else's from now on: reads no more, and returns what was not taken. */
+  release(): Uint8Array {
+    this.socket.pause();
+    return Buffer.concat([this.session?.unread ?? NOTHING, this.leftover]);
   }
 
   private pauseReading(): void {
@@ -144,6 +146,7 @@ export class Connection {
   private outputTaken(): void {
     this.session?.outputTaken();
     this.goOn();
+    if (this.session && !this.socket.destroyed) this.leaveIfAnswered();
   }
 
   /** Takes up what was left over, then reading, when the session is ready again. */
@@ -222,7 +225,7 @@ export class Connection {
     const waitingMs = this.output.waitingSinceMs;
     if (waitingMs !== null && now - waitingMs > stallTimeoutMs) return 'it does not read its answers';
     if (this.hasSaidAll && now - this.closingMs! > CLOSING_MS) return 'it does not close';
-    const isLocked = this.session?.locked ?? this.context.login !== null;
+    const isLocked = this.session?.locked ?? this.context.wantsLogin;
     if (isLocked && now - this.connectedMs > loginTimeoutMs) return 'it does not authenticate';
     const silentMs = now - this.receivedMs;
     if (this.readingPaused || this.closingMs !== null) return null;

@@ -5,11 +5,11 @@ import { type FabricCounts, type Region, type RestoredItems, ROOT } from '../src
 import { readAuthFile } from './auth/auth-file.js';
 import type { Credentials } from './auth/credentials.js';
 import { Throttle } from './auth/throttle.js';
-import { Clients } from './clients.js';
+import { Clients, type ClientsContext } from './clients.js';
 import { systemClock } from './clock.js';
 import { Compactor } from './compactor.js';
-import type { ConnectionContext } from './connection.js';
 import type { ConnectionFacts } from './connection-stats.js';
+import { type ConversationContext, converseFully } from './conversation.js';
 import { Counters } from './counters.js';
 import { Evictor } from './evictor.js';
 import { type FabricOutcome, mayBeOffered, offerFabric } from './fabric.js';
@@ -32,6 +32,9 @@ import { Slots } from './slots.js';
 import { Stats } from './stats.js';
 import { Store } from './store.js';
 import { Sweeper } from './sweeper.js';
+import { ReaderPool } from './threads/reader-pool.js';
+import { SharedBoard } from './threads/shared-board.js';
+import { SharedFlights } from './threads/shared-flights.js';
 import { Waiters } from './waiters.js';
 
 const TICK_MS = 250;
@@ -41,6 +44,11 @@ const PACKAGE: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package
 /** The memcached whose commands are spoken, for clients that look at the number, then our own version. */
 const VERSION = `1.6.0-volley-${PACKAGE.version}`;
 
+const NO_READERS =
+  'only one thread is used: further ones (-t) serve clients that need no password and speak no TLS, and there are none';
+
+type NodeContext = ConversationContext & ClientsContext;
+
 /** A storage node: owns a region of memory, serves it by the memcached protocols and hands it out on this host. */
 export class StorageNode {
   readonly options: NodeOptions;
@@ -49,9 +57,11 @@ export class StorageNode {
   log: Log;
   /** How the region is read over a fabric. */
   fabric: FabricOutcome = { offer: null, reason: 'not started' };
+  /** The threads that serve clients beside the main one, or null. */
+  readonly readers: ReaderPool | null;
   private readonly region: Region;
   private readonly slots: Slots;
-  private readonly context: ConnectionContext;
+  private readonly context: NodeContext;
   private readonly listeners: Listeners;
   private readonly addresses: readonly ListenAddress[];
   private readonly clients: Clients;
@@ -78,7 +88,9 @@ export class StorageNode {
     const credentials = authFile === null ? null : readAuthFile(authFile);
     this.region = openRegion(this.options, mayBeOffered(this.options.fabric));
     const { pageBytes, arenaBytes } = this.region.info;
-    const flights = new Flights();
+    const threads = readerThreads(this.options, this.addresses);
+    const board = threads === 0 ? null : new SharedBoard(threads, this.options.maxConnections);
+    const flights = board === null ? new Flights() : new SharedFlights(board, threads);
     this.slots = new Slots({
       pageBytes,
       pageCount: Math.floor(arenaBytes / pageBytes),
@@ -93,6 +105,8 @@ export class StorageNode {
     });
     this.context = this.assemble(flights, credentials);
     this.clients = this.openClients();
+    this.readers = board && this.openReaders(threads, board);
+    this.clients.readers = this.readers;
     this.metrics = new MetricsServer(this.context.stats, () => this.health);
     this.listeners = new Listeners({
       addresses: this.addresses,
@@ -112,7 +126,18 @@ export class StorageNode {
     }
   }
 
-  private assemble(flights: Flights, credentials: Credentials | null): ConnectionContext {
+  private openReaders(threads: number, board: SharedBoard): ReaderPool {
+    const { options, region, log } = this;
+    const { store, counters } = this.context;
+    const { maxConnections, idleTimeoutMs, stallTimeoutMs } = options;
+    const limits = { maxConnections, idleTimeoutMs, stallTimeoutMs };
+    return new ReaderPool(
+      { threads, board, region, store, counters, log, version: VERSION, ...limits },
+      this.clients,
+    );
+  }
+
+  private assemble(flights: Flights, credentials: Credentials | null): NodeContext {
     const { options, region, slots } = this;
     const { flushAllowed, itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } =
       options;
@@ -136,7 +161,7 @@ export class StorageNode {
     });
     const sweeper = new Sweeper(store, clock);
     const login = credentials && { credentials, counters, throttle: new Throttle(clock.monotonicMs) };
-    return {
+    const talk: ConversationContext = {
       store,
       slots,
       stats,
@@ -144,15 +169,14 @@ export class StorageNode {
       sweeper,
       waiters: new Waiters(slots),
       version: VERSION,
-      flights,
       login,
       clock,
       flushAllowed,
       quarantineMs,
-      idleTimeoutMs,
-      stallTimeoutMs,
-      loginTimeoutMs,
     };
+    const converse = converseFully(talk);
+    const wantsLogin = login !== null;
+    return { ...talk, converse, wantsLogin, flights, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs };
   }
 
   /** What the node calls itself. */
@@ -224,6 +248,7 @@ export class StorageNode {
   async start(): Promise<void> {
     try {
       const { metricsListen } = this.options;
+      await this.readers?.start();
       if (metricsListen !== null) await this.metrics.listen(parseMetricsAddress(metricsListen));
       await this.listen();
       await this.share();
@@ -234,6 +259,7 @@ export class StorageNode {
     this.ticker = setInterval(() => this.tick(), TICK_MS);
     this.ticker.unref();
     this.status = 'serving';
+    if (this.options.threads > 1 && this.readers === null) this.log.warn(NO_READERS);
     this.log.info({ place: this.place, epoch: this.epoch }, 'serving');
   }
 
@@ -266,6 +292,7 @@ export class StorageNode {
 
   private tick(): void {
     this.slots.release();
+    this.readers?.tick(this.slots.isHeldUp);
     this.context.sweeper.tick();
     this.ticks++;
     if (this.ticks % STALL_CHECK_TICKS === 0) this.clients.shed();
@@ -300,6 +327,7 @@ export class StorageNode {
     const closed = this.listeners.close();
     await this.clients.drain();
     await closed;
+    await this.readers?.stop();
     await this.metrics.close();
     this.context.sweeper.stop();
     this.context.waiters.stop();
@@ -307,4 +335,10 @@ export class StorageNode {
     this.isClosed = true;
     this.region.close();
   }
+}
+
+/** Reader threads that a node has: they serve clients that need no password and speak no TLS. */
+function readerThreads({ threads, authFile, tls }: NodeOptions, addresses: readonly ListenAddress[]): number {
+  const isPlain = !tls || addresses.some(({ plain }) => plain);
+  return authFile === null && isPlain ? threads - 1 : 0;
 }

@@ -29,6 +29,11 @@ export interface NodeOptions {
   memoryBytes: number;
   /** Longest value in bytes, at most and by default 1 MiB (a chunk of the largest size). */
   itemSizeMax: number;
+  /**
+   * Threads that carry out commands: one does all of them, further ones serve plain connections as long as these only read.
+   * Default 1.
+   */
+  threads: number;
   /** Connections open at once. Default 1024. */
   maxConnections: number;
   /**
@@ -97,6 +102,7 @@ export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export const ITEM_SIZE_MAX = MIB;
+const THREADS_MAX = 64;
 /** A day. */
 const TIMEOUT_MS_MAX = 86_400_000;
 /** 16 TiB: for as many items as the default table may have. */
@@ -113,6 +119,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     backlog: 1024,
     memoryBytes,
     itemSizeMax: ITEM_SIZE_MAX,
+    threads: 1,
     maxConnections: 1024,
     tableItems: null,
     onFull: 'error',
@@ -155,6 +162,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     throw usage(`the memory (-m) is ${asked}, but this machine has ${formatBytes(totalmem())}; give less`);
   }
   bound('the item size limit (-I) in bytes', options.itemSizeMax, 1024, ITEM_SIZE_MAX);
+  bound('the number of threads (-t)', options.threads, 1, THREADS_MAX);
   bound('the connection limit (-c)', options.maxConnections, 1, 1_000_000);
   for (const name of ['idle', 'stall', 'login', 'drain'] as const) {
     bound(`the ${name} timeout in milliseconds`, options[`${name}TimeoutMs`], 0, TIMEOUT_MS_MAX);

@@ -29,7 +29,7 @@ import type { Stats } from './stats.js';
 import { StatsCommands } from './stats-commands.js';
 
 /** Output beyond which a session takes no further command until some of it has gone. */
-const PENDING_BYTES_MAX = 4 * 1024 * 1024;
+export const PENDING_BYTES_MAX = 4 * 1024 * 1024;
 
 /** What all sessions of a node share. */
 export interface SessionContext extends StoreContext {

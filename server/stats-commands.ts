@@ -19,6 +19,7 @@ export class StatsCommands {
   }
 
   private reset(request: StatsRequest): void {
+    this.context.stats.collect();
     this.context.counters.reset();
     this.context.store.resetCounts();
     this.replies.outcome(request, 'reset', 0);
@@ -36,6 +37,7 @@ export class StatsCommands {
       this.replies.lines(request, prefixes.lines());
     } else if (topic === 'detail on' || topic === 'detail off') {
       prefixes.enabled = topic === 'detail on';
+      this.context.stats.notePrefixes(prefixes.enabled);
       this.replies.outcome(request, 'ok', 0);
     } else {
       this.replies.refused(request, 'stats-detail');

@@ -11,6 +11,7 @@ import { parseListenAddresses } from './listen-address.js';
 import type { NodeOptions } from './options.js';
 import type { Slots } from './slots.js';
 import type { Store } from './store.js';
+import type { ReaderPool } from './threads/reader-pool.js';
 
 export type Stat = readonly [name: string, value: string];
 
@@ -26,6 +27,7 @@ export interface StatsSource {
     readonly notice: string | null;
     readonly fabric: FabricOutcome;
     readonly fabricCounts: FabricCounts;
+    readonly readers: ReaderPool | null;
     connections(): Iterable<ConnectionFacts>;
   };
   version: string;
@@ -49,6 +51,7 @@ export class Stats {
 
   /** The figures of a topic (`` is the plain `stats`), or null when there is no such topic. */
   topic(name: string): Stat[] | null {
+    this.collect();
     switch (name) {
       case '':
         return this.general();
@@ -67,6 +70,21 @@ export class Stats {
       default:
         return null;
     }
+  }
+
+  /** Adds up what all threads have counted. */
+  collect(): void {
+    this.source.node.readers?.collect();
+  }
+
+  /** Takes note of whether reads are counted by prefix, which the main thread alone does. */
+  notePrefixes(isCounted: boolean): void {
+    this.source.node.readers?.recall(isCounted);
+  }
+
+  /** Threads that carry out commands. */
+  private get threads(): number {
+    return 1 + (this.source.node.readers?.threads ?? 0);
   }
 
   private general(): Stat[] {
@@ -120,7 +138,7 @@ export class Stats {
       bytes_written: counters.bytesWritten,
       limit_maxbytes: options.memoryBytes,
       accepting_conns: Number(this.source.node.accepts),
-      threads: 1,
+      threads: this.threads,
       bytes: store.itemBytes,
       curr_items: store.itemCount,
       total_items: store.totalItems,
@@ -171,6 +189,8 @@ export class Stats {
       on_full: node.options.onFull,
       item_size_max: node.options.itemSizeMax,
       authentication: node.options.authFile === null ? 'none' : 'password',
+      thread_connections: node.readers?.size ?? 0,
+      thread_moves: this.source.counters.movedConnections,
       transports: [node.localPath && 'local', offer && 'fabric', 'tcp'].filter(Boolean).join(','),
       local_path: node.localPath ?? '',
       fabric_provider: offer?.provider ?? '',
@@ -214,7 +234,7 @@ export class Stats {
       chunk_size: this.source.slots.use()[0]!.slotBytes,
       stat_key_prefix: this.source.counters.prefixes.delimiter,
       detail_enabled: this.source.counters.prefixes.enabled ? 'yes' : 'no',
-      num_threads: 1,
+      num_threads: this.threads,
       cas_enabled: 'yes',
       auth_enabled_sasl: options.authFile === null ? 'no' : 'yes',
       auth_enabled_ascii: options.authFile === null ? 'no' : 'yes',

@@ -111,11 +111,10 @@ test('each of memcached’s flags is a setting, accepted, or refused with what t
   const judge = (start: string, value: string | null) =>
     judgeForeignFlag(FOREIGN_FLAGS.find(({ flags }) => flags.startsWith(start))!, value);
   assert.is(judge('-U', '0'), null);
-  assert.is(judge('-t', '1'), null);
   assert.match(judge('-f', '1.25')!, /^-f 1\.25 has no effect: /);
   assert.throws(() => judge('-U', '11211'), /-U 11211 is not possible: UDP/);
   assert.throws(() => judge('-d', null), /-d is not possible: .*systemd/);
-  assert.throws(() => judge('-t', '4'), /a node per core/);
+  assert.throws(() => judge('-N', '4'), /-N 4 is not possible/);
 });
 
 test('-M and -e are the settings that they mean', async () => {

@@ -27,11 +27,6 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
   { flags: '-W, --disable-watch', note: 'there is no watch command' },
   { flags: '-U, --udp-port <port>', allowed: ['0'], refusal: 'UDP is not spoken; leave it out, or give 0' },
   {
-    flags: '-t, --threads <count>',
-    allowed: ['1'],
-    refusal: 'a node has one thread for commands; run a node per core, each on a port of its own',
-  },
-  {
     flags: '-B, --protocol <name>',
     allowed: ['auto', 'auto-negotiate'],
     refusal: 'the protocol is told by the first byte of each connection; leave it out',
@@ -61,7 +56,7 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
   { flags: '-C, --disable-cas', refusal: 'items always have a cas unique, at no cost' },
   { flags: '-S, --enable-sasl', refusal: 'give --auth-file, which both protocols authenticate against' },
   { flags: '-X, --disable-dumping', refusal: 'clients find images by lru_crawler metadump' },
-  { flags: '-N, --napi_ids <count>', refusal: 'there are no threads to spread network queues over' },
+  { flags: '-N, --napi_ids <count>', refusal: 'threads take turns in getting connections' },
 ];
 
 /**

@@ -66,6 +66,15 @@ export const SETTINGS: readonly Setting[] = [
     write: asMegabytes,
   },
   {
+    name: 'threads',
+    letter: 't',
+    value: 'count',
+    help: 'cores to use: one thread does all, further ones serve clients that only read, plainly and without a password',
+    byDefault: '1',
+    field: 'threads',
+    read: wholeNumber,
+  },
+  {
     name: 'conn-limit',
     letter: 'c',
     value: 'count',

@@ -1,0 +1,33 @@
+/** What a reader thread is started with. */
+export interface ThreadSetup {
+  /** Its number, from 0. */
+  thread: number;
+  threads: number;
+  /** What Region.lend() told. */
+  region: number;
+  connectionsMax: number;
+  board: SharedArrayBuffer;
+  counts: SharedArrayBuffer;
+  version: string;
+  idleTimeoutMs: number;
+  stallTimeoutMs: number;
+}
+
+/** What the main thread tells a reader thread. */
+export type ToThread =
+  /** Serve the client behind this descriptor, which is the thread's from now on; `index` is what to call it. */
+  | { does: 'serve'; index: number; descriptor: number }
+  /** Answer what has been received and close all connections. */
+  | { does: 'drain' };
+
+/** What a reader thread tells the main thread. */
+export type FromThread =
+  | { event: 'ready' }
+  /** @param reason why the thread closed it, or null when the client did */
+  | { event: 'closed'; index: number; reason: string | null }
+  /** The client wants what a reader thread does not do: the main thread goes on with these bytes. */
+  | { event: 'moved'; index: number; descriptor: number; unread: Uint8Array }
+  /** The item of this key is not what was stored. */
+  | { event: 'damaged'; key: Uint8Array }
+  /** All connections have been told all, after `drain`. */
+  | { event: 'drained' };

@@ -1,0 +1,141 @@
+import type { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { native } from '../../src/native.js';
+import { systemClock } from '../clock.js';
+import { Connection, type ConnectionContext } from '../connection.js';
+import type { Conversation } from '../conversation.js';
+import type { Output } from '../output.js';
+import { BinaryParser, REQUEST_MAGIC } from '../protocol/binary-parser.js';
+import { BinaryReplies } from '../protocol/binary-replies.js';
+import { TextParser } from '../protocol/text-parser.js';
+import { TextReplies } from '../protocol/text-replies.js';
+import { Receiver } from '../receiver.js';
+import { openDescriptor, takeDescriptor } from './descriptor.js';
+import { endOfBinaryHead, endOfLine, FramedParser } from './framed-parser.js';
+import type { FromThread, ThreadSetup, ToThread } from './messages.js';
+import { type ReadContext, ReadSession } from './read-session.js';
+import { ReadStore } from './read-store.js';
+import { SharedBoard } from './shared-board.js';
+import { threadCounts } from './thread-counts.js';
+import { ThreadFlights } from './thread-flights.js';
+
+const TICK_MS = 250;
+/** How often connections are asked whether they stall, in ticks. */
+const STALL_CHECK_TICKS = 4;
+const DRAIN_POLL_MS = 20;
+
+/** One of a node's reader threads: serves the connections that the main thread hands to it, as long as they only read. */
+export class ReaderThread {
+  private readonly board: SharedBoard;
+  private readonly flights: ThreadFlights;
+  private readonly reading: ReadContext;
+  private readonly context: ConnectionContext;
+  private readonly receiver = new Receiver();
+  private readonly connections = new Map<number, Connection>();
+  private ticks = 0;
+  private isDraining = false;
+
+  constructor(
+    private readonly setup: ThreadSetup,
+    private readonly tell: (event: FromThread) => void,
+  ) {
+    const { thread, threads, connectionsMax, idleTimeoutMs, stallTimeoutMs, version } = setup;
+    const board = new SharedBoard(threads, connectionsMax, setup.board);
+    const clock = systemClock;
+    const counters = threadCounts(setup.counts);
+    const view = new (native().RegionView)(setup.region);
+    const store = new ReadStore(view, clock, counters, (key) => tell({ event: 'damaged', key }));
+    this.board = board;
+    this.flights = new ThreadFlights(board, thread);
+    this.reading = { store, counters, clock, version, isRecalled: () => board.isRecalled };
+    this.context = {
+      converse: (first, output) => this.converse(first, output),
+      wantsLogin: false,
+      flights: this.flights,
+      counters,
+      clock,
+      slots: board,
+      idleTimeoutMs,
+      stallTimeoutMs,
+      loginTimeoutMs: Number.POSITIVE_INFINITY,
+    };
+    setInterval(() => this.tick(), TICK_MS);
+  }
+
+  handle(message: ToThread): void {
+    if (message.does === 'serve') this.serve(message.index, message.descriptor);
+    else void this.drain();
+  }
+
+  private serve(index: number, descriptor: number): void {
+    const accepted = openDescriptor(descriptor);
+    this.board.noteConnection(index, 'conn_read', 0);
+    if (accepted === null) {
+      this.tell({ event: 'closed', index, reason: null });
+      return;
+    }
+    const { socket, sendNow } = this.receiver.adopt(accepted, (bytes) => connection.received(bytes));
+    const onClosed = () => {
+      if (this.connections.delete(index)) this.tell({ event: 'closed', index, reason: null });
+    };
+    const onLeaving = () => this.giveAway(index, connection, socket);
+    const connection = new Connection(socket, sendNow, '', this.context, onClosed, onLeaving);
+    this.connections.set(index, connection);
+    if (this.isDraining) connection.drain();
+  }
+
+  private converse(first: number, output: Output): Conversation {
+    const isBinary = first === REQUEST_MAGIC;
+    const { arena } = this.reading.store;
+    const replies = isBinary ? new BinaryReplies(output, arena) : new TextReplies(output, arena);
+    const session = new ReadSession(this.reading, output, replies);
+    const parser = isBinary ? new BinaryParser(session) : new TextParser(session);
+    const frameEnd = isBinary ? endOfBinaryHead : endOfLine;
+    return { session, parser: new FramedParser(parser, frameEnd, session, this.flights) };
+  }
+
+  /** Has the main thread go on with a client, whose answers have all left. */
+  private giveAway(index: number, connection: Connection, socket: Socket): void {
+    const unread = connection.release();
+    const descriptor = takeDescriptor(socket);
+    if (descriptor < 0) {
+      connection.destroy();
+      return;
+    }
+    this.connections.delete(index);
+    this.tell({ event: 'moved', index, descriptor, unread });
+  }
+
+  private tick(): void {
+    this.board.beat(this.setup.thread);
+    if (++this.ticks % STALL_CHECK_TICKS === 0) this.shed();
+  }
+
+  /** Closes the connections that stall or idle, and tells how the others stand. */
+  private shed(): void {
+    for (const [index, connection] of this.connections) {
+      const reason = connection.stalled();
+      if (reason === null) {
+        const { state, silentSeconds } = connection.facts(index);
+        this.board.noteConnection(index, state, silentSeconds);
+        continue;
+      }
+      this.connections.delete(index);
+      this.tell({ event: 'closed', index, reason });
+      connection.destroy();
+    }
+  }
+
+  private async drain(): Promise<void> {
+    this.isDraining = true;
+    // Bytes that have arrived already are read in these turns of the event loop.
+    await nextTurn();
+    await nextTurn();
+    for (const connection of this.connections.values()) connection.drain();
+    const timer = setInterval(() => {
+      for (const connection of this.connections.values()) if (!connection.hasSaidAll) return;
+      clearInterval(timer);
+      this.tell({ event: 'drained' });
+    }, DRAIN_POLL_MS);
+  }
+}

@@ -1,0 +1,108 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { VolleyError } from '../../src/errors.js';
+import type { FromThread, ThreadSetup, ToThread } from './messages.js';
+import type { SharedBoard } from './shared-board.js';
+
+const START_TIMEOUT_MS = 10_000;
+/** Milliseconds after which a thread that has ended is started again. */
+const RESTART_MS = 1000;
+/** Calls of check(), a quarter of a second each, without a heartbeat after which a thread is taken for hung: 10 s. */
+const SILENT_CHECKS_MAX = 40;
+
+export interface ReaderWorkerOptions {
+  setup: ThreadSetup;
+  board: SharedBoard;
+  onMessage: (event: FromThread) => void;
+  /** The thread has ended though nobody wanted that: its connections are closed, another one will take its place. */
+  onLost: (reason: string) => void;
+}
+
+/** Keeps one reader thread alive: starts it, ends it when it hangs, and starts it again. */
+export class ReaderWorker {
+  private worker: Worker | null = null;
+  private isStopping = false;
+  private restarting: NodeJS.Timeout | undefined;
+  private heartbeat = 0;
+  private silentChecks = 0;
+  private fault = '';
+
+  constructor(private readonly options: ReaderWorkerOptions) {}
+
+  /** Whether clients can be given to it. */
+  get isUp(): boolean {
+    return this.worker !== null;
+  }
+
+  /** Resolves when the thread serves. @throws VolleyError ERR_VOLLEY_SETUP when it does not within 10 s */
+  async start(): Promise<void> {
+    const deadline = new AbortController();
+    try {
+      const isReady = await Promise.race([
+        this.spawn(),
+        delay(START_TIMEOUT_MS, false, { signal: deadline.signal }),
+      ]);
+      if (isReady) return;
+      const words = `a reader thread did not start${this.fault && `: ${this.fault}`}; run the node with -t 1`;
+      throw new VolleyError('ERR_VOLLEY_SETUP', words);
+    } finally {
+      deadline.abort();
+    }
+  }
+
+  /** Resolves to whether the thread is ready; false when it has ended. */
+  private spawn(): Promise<boolean> {
+    const { setup, onMessage } = this.options;
+    const worker = new Worker(new URL('./reader-main.js', import.meta.url), { workerData: setup });
+    this.silentChecks = 0;
+    this.fault = '';
+    return new Promise((resolve) => {
+      worker.on('message', (event: FromThread) => {
+        if (event.event !== 'ready') {
+          onMessage(event);
+          return;
+        }
+        this.worker = worker;
+        resolve(true);
+      });
+      worker.on('error', (error) => {
+        this.fault = error.message;
+      });
+      worker.on('exit', () => {
+        this.ended(worker);
+        resolve(false);
+      });
+    });
+  }
+
+  private ended(worker: Worker): void {
+    if (this.isStopping) return;
+    const wasUp = this.worker === worker;
+    this.worker = null;
+    // Nothing of it can be under way any more: its sockets are closed.
+    this.options.board.announce(this.options.setup.thread, 0);
+    if (wasUp) this.options.onLost(this.fault || 'it has hung for 10 s');
+    this.restarting = setTimeout(() => void this.spawn(), RESTART_MS);
+  }
+
+  tell(message: ToThread): void {
+    this.worker?.postMessage(message);
+  }
+
+  /** To be called four times a second: ends the thread when it does nothing at all any more. */
+  check(): void {
+    const { board, setup } = this.options;
+    const heartbeat = board.heartbeat(setup.thread);
+    this.silentChecks = heartbeat === this.heartbeat ? this.silentChecks + 1 : 0;
+    this.heartbeat = heartbeat;
+    if (this.silentChecks === SILENT_CHECKS_MAX) void this.worker?.terminate();
+  }
+
+  /** Ends the thread, and with it its connections. */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    clearTimeout(this.restarting);
+    await this.worker?.terminate();
+    this.worker = null;
+  }
+}
