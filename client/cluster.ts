@@ -16,6 +16,7 @@ import type { LoadReport } from './load/report.js';
 import { countShared } from './load/sources.js';
 import { ManifestStore } from './manifest-store.js';
 import { type OrphansReport, removeOrphans } from './orphans.js';
+import { ReadsReporter } from './reads-reporter.js';
 import { type RemoveReport, removeImage } from './remove.js';
 import { makeClientTls } from './secure.js';
 import { HashPool } from './upload/hash-pool.js';
@@ -57,6 +58,7 @@ export class Cluster {
   readonly #catalog: Catalog;
   readonly #hashes = new HashPool();
   readonly #usage: UsageReporter;
+  readonly #reads: ReadsReporter;
 
   private constructor(
     /** In the order of their names. */
@@ -68,6 +70,7 @@ export class Cluster {
     this.#manifests = new ManifestStore(nodes, this.#ring);
     this.#catalog = new Catalog(nodes, this.#manifests, timeoutMs);
     this.#usage = new UsageReporter(nodes, this.#ring, timeoutMs);
+    this.#reads = new ReadsReporter(nodes, timeoutMs);
   }
 
   /**
@@ -127,6 +130,7 @@ export class Cluster {
     const { nodes, zeroChunks, readNs, verifyNs } = await run;
     const ms = performance.now() - startMs;
     this.#usage.report(image);
+    this.#reads.note(nodes, chunkBytes);
     const busyNs = readNs + verifyNs || 1;
     return {
       name,
@@ -192,7 +196,7 @@ export class Cluster {
 
   /** Ends all connections, mappings and threads. An upload that is under way fails. */
   async close(): Promise<void> {
-    await this.#usage.settle();
+    await Promise.all([this.#usage.settle(), this.#reads.settle()]);
     for (const node of this.nodes) closeNode(node);
     await this.#hashes.close();
   }

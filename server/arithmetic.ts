@@ -19,7 +19,7 @@ export class Arithmetic {
     if (store.arena.valueBytes(slot) === 0) return 'not-numeric';
     if (request.cas !== 0n && request.cas !== BigInt(store.arena.cas(slot))) return 'exists';
     const result = store.add(slot, request.delta, request.decrement);
-    if (result === 'no-memory') counters.storeNoMemory++;
+    if (result === 'no-memory') counters.noteNoMemory(classId);
     else {
       if (request.decrement) counters.decrHits++;
       else counters.incrHits++;
@@ -40,7 +40,7 @@ export class Arithmetic {
     const text = initial.toString();
     const slot = store.reserve(bytes, keyStart, keyEnd, 0, exptime, text.length);
     if (slot < 0) {
-      counters.storeNoMemory++;
+      counters.noteNoMemory(store.sizeClassFor(keyEnd - keyStart, 0, text.length));
       return 'no-memory';
     }
     store.write(slot, 0, Buffer.from(text, 'latin1'), 0, text.length);

@@ -1,7 +1,7 @@
 /** Size classes at most: memcached's limit, and more than there are. */
 export const CLASSES_MAX = 64;
 
-/** Commands that `stats slabs` counts by size class; the names are memcached's. */
+/** What is counted by size class; the names are those of memcached's `stats slabs` and `stats items`. */
 const KINDS = [
   'get_hits',
   'cmd_set',
@@ -11,6 +11,7 @@ const KINDS = [
   'cas_hits',
   'cas_badval',
   'touch_hits',
+  'outofmemory',
 ] as const;
 export type ClassCommand = (typeof KINDS)[number];
 
@@ -25,9 +26,13 @@ export class ClassCounters {
     this.counts[kind][classId]! += count;
   }
 
-  /** What was counted of a class, by memcached's names. */
-  of(classId: number): [name: ClassCommand, count: number][] {
-    return KINDS.map((kind) => [kind, this.counts[kind][classId]!]);
+  of(kind: ClassCommand, classId: number): number {
+    return this.counts[kind][classId]!;
+  }
+
+  /** What `stats slabs` tells of a class, by memcached's names. */
+  commandsOf(classId: number): [name: ClassCommand, count: number][] {
+    return KINDS.filter((kind) => kind !== 'outofmemory').map((kind) => [kind, this.of(kind, classId)]);
   }
 
   clear(): void {

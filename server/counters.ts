@@ -1,4 +1,5 @@
 import { ClassCounters } from './class-counters.js';
+import { OneSidedReads } from './one-sided-reads.js';
 import { PrefixStats } from './prefix-stats.js';
 
 /** What a node counts; the names are memcached's where memcached counts the same. */
@@ -43,11 +44,19 @@ export class Counters {
   tlsErrors = 0;
   /** Commands refused because the user may not give them. */
   deniedCommands = 0;
+  /** What clients told to have read one-sidedly. */
+  readonly oneSidedReads = new OneSidedReads();
   /** Of `stats slabs`. */
   readonly classes = new ClassCounters();
 
   /** @param prefixes of `stats detail` */
   constructor(readonly prefixes = new PrefixStats()) {}
+
+  /** Counts a store that failed for lack of memory. @param classId the size class that it wanted a slot of */
+  noteNoMemory(classId: number): void {
+    this.storeNoMemory++;
+    this.classes.add('outofmemory', classId);
+  }
 
   /** Zeroes what `stats reset` zeroes: all but the connections that are open. */
   reset(): void {

@@ -109,7 +109,7 @@ export class IncomingValue implements Waiter {
   ): void {
     const { store, counters } = this.context;
     if (outcome === 'too-large') counters.storeTooLarge++;
-    else counters.storeNoMemory++;
+    else counters.noteNoMemory(store.sizeClassFor(end - start, request.flags, request.valueBytes));
     if (request.mode === 'set' || request.meta) {
       // Nobody shall read the stale value: memcached's rule.
       const stale = store.findOne(key, start, end);
@@ -137,7 +137,7 @@ export class IncomingValue implements Waiter {
     const outcome = store.commit(this.slot, request.mode, request.cas, request.meta?.invalidate);
     this.slot = NO_SLOT;
     classes.add('cmd_set', classId);
-    if (outcome === 'no-memory') counters.storeNoMemory++;
+    if (outcome === 'no-memory') counters.noteNoMemory(classId);
     if (request.mode === 'cas') {
       if (outcome === 'stored') {
         counters.casHits++;

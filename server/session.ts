@@ -12,6 +12,7 @@ import type {
   GetRequest,
   KeyRequest,
   LoginRequest,
+  ReadsRequest,
   Refusal,
   Request,
   SaslRequest,
@@ -237,6 +238,11 @@ export class Session implements CommandHandler {
       this.onReady();
     });
     this.activeDump.goOn();
+  }
+
+  reads(request: ReadsRequest): void {
+    this.context.counters.oneSidedReads.add(request);
+    this.replies.outcome(request, 'ok', 0);
   }
 
   sweep(request: Request): void {

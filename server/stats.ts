@@ -186,6 +186,7 @@ export class Stats {
       pages_emptied: this.source.compactor.emptiedPages,
       items_moved: this.source.compactor.movedItems,
       items_used: this.source.counters.usedItems,
+      ...this.source.counters.oneSidedReads.figures(),
       on_full: node.options.onFull,
       item_size_max: node.options.itemSizeMax,
       authentication: node.options.authFile === null ? 'none' : 'password',
@@ -262,6 +263,8 @@ export class Stats {
         evicted_time: counts.evictedTime,
         evicted_unfetched: counts.evictedUnfetched,
         evicted_active: counts.evictedActive,
+        outofmemory: this.source.counters.classes.of('outofmemory', i + 1),
+        mem_requested: store.classUse.of(i + 1),
       };
       return list(
         Object.fromEntries(Object.entries(facts).map(([name, fact]) => [`items:${i + 1}:${name}`, fact])),
@@ -271,7 +274,7 @@ export class Stats {
 
   /** Commands that met items of a size class. */
   private commandsOf(classId: number): Record<string, number> {
-    const counts = this.source.counters.classes.of(classId);
+    const counts = this.source.counters.classes.commandsOf(classId);
     return Object.fromEntries(counts.map(([name, count]) => [`${classId}:${name}`, count]));
   }
 

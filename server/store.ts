@@ -1,5 +1,6 @@
 import type { Region } from '../src/native.js';
 import { Arena } from './arena.js';
+import { ClassUse } from './class-use.js';
 import type { Clock } from './clock.js';
 import type { Evictor } from './evictor.js';
 import { absoluteExptime } from './exptime.js';
@@ -44,8 +45,9 @@ export interface StoreOptions {
 export class Store {
   readonly arena: Arena;
   readonly nearExpiry = new NearExpiry();
-  /** Bytes of all linked items. */
+  /** Bytes of all linked items, and those of each size class. */
   itemBytes = 0;
+  readonly classUse = new ClassUse();
   /** Items ever stored. */
   totalItems = 0;
   /** Dead items that were taken away, and those of them that somebody asked for: expired ones and flushed ones. */
@@ -303,7 +305,9 @@ export class Store {
   }
 
   private count(slot: number): void {
-    this.itemBytes += this.arena.itemBytes(slot);
+    const itemBytes = this.arena.itemBytes(slot);
+    this.itemBytes += itemBytes;
+    this.classUse.add(this.sizeClassOf(slot), itemBytes);
     if (this.arena.exptime(slot) !== 0) this.expiringItems++;
   }
 
@@ -335,7 +339,9 @@ export class Store {
   }
 
   private retire(slot: number): void {
-    this.itemBytes -= this.arena.itemBytes(slot);
+    const itemBytes = this.arena.itemBytes(slot);
+    this.itemBytes -= itemBytes;
+    this.classUse.add(this.sizeClassOf(slot), -itemBytes);
     if (this.arena.exptime(slot) !== 0) this.expiringItems--;
     this.options.slots.retire(slot);
   }
@@ -426,11 +432,20 @@ export class Store {
   /** Moves an item to another slot, reserved and long enough. */
   move(from: number, to: number): void {
     this.options.region.move(from, to);
+    const itemBytes = this.arena.itemBytes(to);
+    this.classUse.add(this.sizeClassOf(from), -itemBytes);
+    this.classUse.add(this.sizeClassOf(to), itemBytes);
     this.options.slots.retire(from);
     for (const onMove of this.moveListeners) onMove(from, to);
   }
 
   sizeClassOf(slot: number): number {
     return this.options.slots.classId(slot);
+  }
+
+  /** The size class that an item of that kind takes a slot of, whether there is one or not. */
+  sizeClassFor(keyBytes: number, flags: number, valueBytes: number): number {
+    const valueOffset = valueOffsetOf(textBytesOf(keyBytes, flags, valueBytes));
+    return this.options.slots.classFor(valueOffset + valueBytes + 2) + 1;
   }
 }

@@ -102,6 +102,11 @@ test('/metrics tells by memcached_exporter’s names what was done', async () =>
     assert.is(sampleOf(text, 'memcached_slab_commands_total{slab="1",command="get",status="hit"}'), 1);
     assert.is(sampleOf(text, 'memcached_slab_commands_total{slab="1",command="cas",status="badval"}'), 1);
     assert.is(sampleOf(text, 'memcached_slab_commands_total{slab="1",command="set",status="hit"}'), 1);
+    assert.is(
+      sampleOf(text, 'memcached_slab_mem_requested_bytes{slab="1"}'),
+      sampleOf(text, 'memcached_current_bytes'),
+    );
+    assert.is(sampleOf(text, 'memcached_slab_items_outofmemory_total{slab="1"}'), 0);
     assert.is(sampleOf(text, 'memcached_current_items'), 1);
     assert.is(sampleOf(text, 'memcached_limit_bytes'), 4 * MIB);
     assert.is(sampleOf(text, 'memcached_item_too_large_total'), 1);
@@ -111,6 +116,36 @@ test('/metrics tells by memcached_exporter’s names what was done', async () =>
     // Scraping twice does not count twice.
     const again = (await fetchText(node, '/metrics')).text;
     assert.is(sampleOf(again, 'memcached_commands_total{command="get",status="hit"}'), 1);
+  });
+});
+
+test('each metric of a node that was used has a value, those of size classes among them', async () => {
+  await withNode(async (node) => {
+    await use(node.port);
+    const { text } = await fetchText(node, '/metrics');
+    const names = new Set([...text.matchAll(/^(\w+)(?:\{.*\})? \S+$/gm)].map(([, name]) => name!));
+    assert.equal(
+      METRICS.filter(({ name }) => !names.has(name)).map(({ name }) => name),
+      [],
+    );
+  });
+});
+
+test('stores that find no memory, and bytes in use, are told by size class', async () => {
+  await withNode(async (node) => {
+    const client = new RawClient({ host: '127.0.0.1', port: node.port });
+    for (let i = 0; i < 5; i++) client.send(`set k${i} 0 0 ${MIB}\r\n${'x'.repeat(MIB)}\r\n`);
+    client.send('quit\r\n');
+    assert.match(await client.answer(), /^(STORED\r\n){4}SERVER_ERROR out of memory/);
+    const items = await statsOf(node.port, 'items');
+    const [, slab] = [...items.keys()].find((name) => name.endsWith(':number'))!.split(':');
+    assert.is(items.get(`items:${slab}:outofmemory`), '1');
+    assert.is(items.get(`items:${slab}:mem_requested`), (await statsOf(node.port, '')).get('bytes'));
+    await ask(node.port, 'delete k0\r\n', 'DELETED\r\n');
+    assert.is(
+      (await statsOf(node.port, 'items')).get(`items:${slab}:mem_requested`),
+      (await statsOf(node.port, '')).get('bytes'),
+    );
   });
 });
 

@@ -68,7 +68,6 @@ export const EXCEPT = {
   'binary.t': { 2826: NO_EVICTION },
   'flush-all.t': { 27: '-C: memcached without cas uniques flushes what is stored in the same second, too' },
   'issue_163.t': { 4: 'items reclaimed per slab class' },
-  'issue_42.t': { 11: 'bytes requested per slab class' },
   'issue_61.t': { 7: 'connections take turns by bytes, not by requests (-R)' },
   'stats-conns.t': { 10: UDP },
   'stats.t': {

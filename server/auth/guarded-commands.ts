@@ -7,6 +7,7 @@ import type {
   GetRequest,
   KeyRequest,
   LoginRequest,
+  ReadsRequest,
   Refusal,
   Request,
   SaslRequest,
@@ -109,6 +110,10 @@ export class GuardedCommands implements CommandHandler {
 
   dump(request: DumpRequest): void {
     this.session.dump(request);
+  }
+
+  reads(request: ReadsRequest): void {
+    this.session.reads(request);
   }
 
   sweep(request: Request): void {

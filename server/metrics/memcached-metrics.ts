@@ -58,7 +58,6 @@ export const MEMCACHED_METRICS: readonly MetricRow[] = [
   figure('gauge', 'memcached_max_connections', 'Connections that may be open', 'settings', 'maxconns'),
   general('counter', 'connections_total', 'Connections opened', 'total_connections'),
   general('counter', 'connections_rejected_total', 'Connections beyond -c', 'rejected_connections'),
-  general('counter', 'connections_yielded_total', 'Connections that had to wait for others', 'conn_yields'),
   general(
     'counter',
     'connections_listener_disabled_total',
@@ -83,7 +82,6 @@ export const MEMCACHED_METRICS: readonly MetricRow[] = [
     samples: commands,
   },
   slab('gauge', 'current_items', 'Items in the size class', 'number'),
-  slab('gauge', 'items_age_seconds', 'Seconds since the access longest ago', 'age'),
   slab('counter', 'items_evicted_total', 'Items removed to make room', 'evicted'),
   slab('counter', 'items_outofmemory_total', 'Items refused for lack of memory', 'outofmemory'),
   slab('gauge', 'chunk_size_bytes', 'Bytes of a slot', 'chunk_size'),

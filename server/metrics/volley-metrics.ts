@@ -1,9 +1,17 @@
-import { figure, type MetricRow, samplesOf } from './metric.js';
+import { figure, type MetricRow, type Sample, samplesOf } from './metric.js';
 
 const volley = (type: MetricRow['type'], name: string, help: string, stat: string) =>
   figure(type, `volley_${name}`, help, 'volley', stat);
 const general = (type: MetricRow['type'], name: string, help: string, stat: string) =>
   figure(type, `volley_${name}`, help, 'general', stat);
+
+function byTransport(local?: string, fabric?: string, tcp?: string): Sample[] {
+  return samplesOf([
+    [local, { transport: 'local' }],
+    [fabric, { transport: 'fabric' }],
+    [tcp, { transport: 'tcp' }],
+  ]);
+}
 
 /** What only a Volley node has. */
 export const VOLLEY_METRICS: readonly MetricRow[] = [
@@ -38,6 +46,22 @@ export const VOLLEY_METRICS: readonly MetricRow[] = [
         [curr_connections, { transport: 'tcp' }],
         [fabric_connections, { transport: 'fabric' }],
       ]),
+  },
+  {
+    name: 'volley_reads_total',
+    type: 'counter',
+    help: 'Values read, by transport: over tcp hits of get, else what clients told',
+    labels: ['transport'],
+    samples: ({ volley: { reads_local, reads_fabric }, general: { get_hits } }) =>
+      byTransport(reads_local, reads_fabric, get_hits),
+  },
+  {
+    name: 'volley_read_bytes_total',
+    type: 'counter',
+    help: 'Bytes read, by transport: over tcp all that was sent, else what clients told',
+    labels: ['transport'],
+    samples: ({ volley: { read_bytes_local, read_bytes_fabric }, general: { bytes_written } }) =>
+      byTransport(read_bytes_local, read_bytes_fabric, bytes_written),
   },
   {
     name: 'volley_fabric_refused_total',

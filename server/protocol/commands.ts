@@ -81,6 +81,18 @@ export interface DumpRequest extends Request {
   classes: ReadonlySet<number> | null;
 }
 
+/** Transports by which a region is read without the node's doing. */
+export const ONE_SIDED = ['local', 'fabric'] as const;
+export type OneSided = (typeof ONE_SIDED)[number];
+
+/** What a client has read one-sidedly. */
+export interface ReadsRequest extends Request {
+  transport: OneSided;
+  /** Values, and their bytes. */
+  chunks: number;
+  bytes: number;
+}
+
 export interface VerbosityRequest extends Request {
   level: number;
 }
@@ -153,6 +165,8 @@ export interface CommandHandler {
   flush(request: FlushRequest): void;
   stats(request: StatsRequest): void;
   dump(request: DumpRequest): void;
+  /** Takes down what a client has read one-sidedly. */
+  reads(request: ReadsRequest): void;
   /** Looks for dead items now. */
   sweep(request: Request): void;
   version(request: Request): void;

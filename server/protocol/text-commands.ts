@@ -4,6 +4,8 @@ import {
   type FlushRequest,
   isKey,
   type KeyRequest,
+  ONE_SIDED,
+  type ReadsRequest,
   type Refusal,
   type Request,
   type StatsRequest,
@@ -52,6 +54,7 @@ export class TextCommands {
   private readonly flushRequest: FlushRequest = { ...this.plain, delay: 0 };
   private readonly statsRequest: StatsRequest = { ...this.plain, topic: '' };
   private readonly verbosityRequest: VerbosityRequest = { ...this.plain, level: 0 };
+  private readonly readsRequest: ReadsRequest = { ...this.plain, transport: 'local', chunks: 0, bytes: 0 };
   private readonly words = new Words();
   /** The store whose value is coming. */
   storing: StoreRequest = this.storeRequest;
@@ -202,6 +205,20 @@ export class TextCommands {
     return 'line';
   }
 
+  reads(): Sequel {
+    const { words, readsRequest } = this;
+    if (!this.wants(readsRequest, 4, 5)) return 'line';
+    const transport = ONE_SIDED.find((one) => words.is(1, one));
+    readsRequest.chunks = words.integer(2);
+    readsRequest.bytes = words.integer(3);
+    if (transport === undefined || !(readsRequest.chunks >= 0) || !(readsRequest.bytes >= 0)) {
+      return this.refuse(readsRequest, 'format');
+    }
+    readsRequest.transport = transport;
+    this.handler.reads(readsRequest);
+    return 'line';
+  }
+
   operate(command: 'crawler' | 'lru' | 'slabs' | 'memoryLimit' | 'watch' | 'shutdown'): Sequel {
     this.operator[command]();
     return 'line';
@@ -250,6 +267,7 @@ const ALL: Command[] = [
   { name: 'flush_all', run: (commands) => commands.flush() },
   { name: 'verbosity', run: (commands) => commands.verbosity() },
   { name: 'stats', run: (commands) => commands.stats() },
+  { name: 'reads', run: (commands) => commands.reads() },
   { name: 'mg', run: (commands) => commands.meta.get() },
   { name: 'ms', run: (commands) => commands.metaStore() },
   { name: 'md', run: (commands) => commands.meta.delete() },

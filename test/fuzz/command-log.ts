@@ -9,6 +9,7 @@ import {
   KEY_BYTES_MAX,
   type KeyRequest,
   type LoginRequest,
+  type ReadsRequest,
   type Refusal,
   type Request,
   type SaslRequest,
@@ -160,6 +161,11 @@ export class CommandLog implements CommandHandler {
 
   dump(request: DumpRequest): void {
     this.open('dump', request, request.classes ? [...request.classes].join() : 'all');
+  }
+
+  reads(request: ReadsRequest): void {
+    assert.ok(request.chunks >= 0 && request.bytes >= 0, 'counts');
+    this.open('reads', request, `${request.transport} ${request.chunks} ${request.bytes}`);
   }
 
   sweep(request: Request): void {
