@@ -10,6 +10,7 @@ import { FOREIGN_FLAGS, type ForeignFlag, judgeForeignFlag } from '../node/memca
 import type { Given, Setting } from '../node/setting.js';
 import { SETTINGS, settingOf } from '../node/settings.js';
 import { printJson, printLines } from '../output.js';
+import { tellReady } from '../service-manager.js';
 
 const MIB = 1024 * 1024;
 const INTERRUPTED_EXIT = 1;
@@ -101,6 +102,8 @@ async function run(line: CommandLine): Promise<void> {
   if (line.pidfile) writePid(line.pidfile);
   try {
     process.stdout.write(line.json ? jsonLine(node) : readyLine(node));
+    const untold = await tellReady();
+    if (untold !== null) node.log.warn(untold);
     if (node.notice !== null) node.log.warn(node.notice);
     if (node.restored !== null) node.log.warn(node.restored, 'took up the items of the region file');
     await ended;
