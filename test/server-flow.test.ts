@@ -99,6 +99,25 @@ test('a client that never reads is closed after its deadline, and its slots are 
   await stuck.close();
 });
 
+test('a client that does not read is closed in seconds while others want the memory that it holds up', async () => {
+  const node = await started({ memoryBytes: 10 * MIB, quarantineMs: 0, stallTimeoutMs: 60_000 });
+  const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+  await ask(node, keys.map((key) => set(key, letters(key))).join(''));
+  const stuck = clientOf(node);
+  stuck.socket.pause();
+  stuck.send(`get ${keys.join(' ')}\r\n`);
+  await until(() => node.counters.cmdGet > 0, 'the gets');
+  await ask(node, keys.map((key) => `delete ${key}\r\n`).join(''));
+  // Nobody wants memory yet: it may read as slowly as its timeout allows.
+  await delay(2300);
+  assert.is(node.counters.shedConnections, 0);
+  const others = clientOf(node);
+  others.send(keys.map((key) => set(key, letters('x'))).join('')).send('quit\r\n');
+  assert.is(await others.answer(), 'STORED\r\n'.repeat(8));
+  assert.is(node.counters.shedConnections, 1);
+  await stuck.close();
+});
+
 test('a client that stops in the middle of a value is closed after its deadline', async () => {
   const node = await started({ stallTimeoutMs: 300 });
   const stuck = clientOf(node).send('set a 0 0 1000000\r\nabc');
