@@ -12,11 +12,8 @@ import type { Store } from './store.js';
 export function restoreItems(region: Region, slots: Slots, store: Store): void {
   if (!region.restored) return;
   const { arena } = store;
-  slots.restore(region.directory, (slot) => {
-    if (!holdsItem(arena, slot)) return false;
-    store.takeUp(slot);
-    return true;
-  });
+  slots.restore(region.directory, (slot) => holdsItem(arena, slot));
+  for (let slot = slots.nextUsed(0); slot >= 0; slot = slots.nextUsed(slot + 1)) store.takeUp(slot);
 }
 
 function holdsItem(arena: Arena, slot: number): boolean {
