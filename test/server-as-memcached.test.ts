@@ -9,7 +9,10 @@ import { Memcached, RawClient } from './support/memcached.js';
 
 const test = suite('a node answers as stock memcached does');
 
-const node = new StorageNode({ port: 0, local: 'off', memoryBytes: 16 * 1024 * 1024 });
+/** With one thread, and with reader threads beside it. */
+const nodes = [1, 3].map(
+  (threads) => new StorageNode({ port: 0, local: 'off', memoryBytes: 16 * 1024 * 1024, threads }),
+);
 const memcached = new Memcached();
 
 const LONG_KEY = 'k'.repeat(251);
@@ -101,11 +104,11 @@ async function talk(where: NetConnectOpts, pieces: Buffer[]): Promise<string> {
   return client.answer();
 }
 
-const here = () => ({ host: '127.0.0.1', port: node.port });
+const here = (node: StorageNode) => ({ host: '127.0.0.1', port: node.port });
 const there = () => ({ path: memcached.path });
 
 test('it starts', async () => {
-  await node.start();
+  for (const node of nodes) await node.start();
   await memcached.ready();
 });
 
@@ -114,7 +117,6 @@ for (const [topic, text] of Object.entries(TEXT)) {
     const bytes = Buffer.from(`${text}quit\r\n`, 'latin1');
     const expected = normalized(await talk(there(), [bytes]));
     assert.ok(expected.length > 0);
-    same(normalized(await talk(here(), [bytes])), expected, 'whole');
     const random = seeded(text.length);
     const longest = Math.max(20, bytes.length / 50);
     const pieces: Buffer[] = [];
@@ -123,7 +125,10 @@ for (const [topic, text] of Object.entries(TEXT)) {
       pieces.push(bytes.subarray(at, end));
       at = end;
     }
-    same(normalized(await talk(here(), pieces)), expected, 'in pieces');
+    for (const node of nodes) {
+      same(normalized(await talk(here(node), [bytes])), expected, `whole, -t ${node.options.threads}`);
+      same(normalized(await talk(here(node), pieces)), expected, `in pieces, -t ${node.options.threads}`);
+    }
   });
 }
 
@@ -173,11 +178,11 @@ test('the binary protocol', async () => {
     const told = answers(Buffer.from(await talk(where, [bytes]), 'latin1'));
     return told.map(({ cas, ...answer }) => ({ ...answer, hasCas: cas !== 0n }));
   };
-  assert.equal(await tell(here()), await tell(there()));
+  for (const node of nodes) assert.equal(await tell(here(node)), await tell(there()));
 });
 
 test('it stops', async () => {
-  await node.stop();
+  for (const node of nodes) await node.stop();
   await memcached.stop();
 });
 
