@@ -1,7 +1,9 @@
-import cliProgress from 'cli-progress';
-import Table from 'cli-table3';
+import { createRequire } from 'node:module';
 import type { NodeLoadReport } from '../client/index.js';
 import { formatBytes } from '../src/units.js';
+
+/** Loads a package when it is wanted: most runs draw neither table nor progress bar, and all would wait for both. */
+const load = createRequire(import.meta.url);
 
 /** Prints the command's one JSON document. */
 export function printJson(document: object): void {
@@ -22,6 +24,7 @@ export function describeNodeLoad(node: NodeLoadReport): string {
 
 /** A table for a person, without colours and with few lines. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const Table = load('cli-table3') as typeof import('cli-table3');
   const table = new Table({
     head: [...head],
     style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
@@ -48,7 +51,8 @@ export interface Progress {
 /** A progress bar on stderr; nothing when stderr is no terminal or `quiet` is set. */
 export function startProgress(label: string, quiet: boolean): Progress {
   if (quiet || !process.stderr.isTTY) return { update() {}, stop() {} };
-  const bar = new cliProgress.SingleBar({
+  const { SingleBar } = load('cli-progress') as typeof import('cli-progress');
+  const bar = new SingleBar({
     format: `${label} {bar} {percentage} % {size} of {total_size}`,
     stream: process.stderr,
     hideCursor: true,

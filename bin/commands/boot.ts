@@ -1,14 +1,10 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import type { WantedTransport } from '../../client/index.js';
-import {
-  type BootReport,
-  boot,
-  DEFAULT_CMDLINE,
-  DEFAULT_MEMORY_BYTES,
-  DEFAULT_QEMU,
-  stageRows,
-} from '../../hypervisor-shim/index.js';
+import type { BootReport } from '../../hypervisor-shim/index.js';
+import { DEFAULT_CMDLINE, DEFAULT_MEMORY_BYTES } from '../../hypervisor-shim/machine.js';
+import { DEFAULT_QEMU } from '../../hypervisor-shim/qemu.js';
+import { stageRows } from '../../hypervisor-shim/stage-rows.js';
 import { quote } from '../../src/keys.js';
 import { formatBytes } from '../../src/units.js';
 import { addTransportOptions, withCluster } from '../cluster-command.js';
@@ -80,6 +76,8 @@ export function register(program: Command): void {
 }
 
 async function run(flags: BootFlags): Promise<void> {
+  // Only here: the other commands need nothing of it.
+  const { boot } = await import('../../hypervisor-shim/index.js');
   const startedAt = performance.now();
   const { nodes, nodeTimeout, json, transport, fabric } = flags;
   await withCluster({ nodes, timeout: nodeTimeout, fabric, json }, transport, async (cluster, signal) => {

@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { StorageNode } from '../../server/index.js';
+import type { StorageNode } from '../../server/index.js';
 import { VolleyError } from '../../src/errors.js';
 import { systemWords } from '../../src/system-error.js';
 import { configure, formatConfiguration } from '../node/configuration.js';
@@ -95,6 +95,8 @@ async function run(line: CommandLine): Promise<void> {
     else printLines(...formatConfiguration(effective));
     return;
   }
+  // Only here: the other commands need nothing of it.
+  const { StorageNode } = await import('../../server/index.js');
   const node = new StorageNode(options);
   for (const note of line.notes) node.log.warn(note);
   const ended = endOf(node);

@@ -1,4 +1,4 @@
-import { type NodeOptions, resolveOptions } from '../../server/index.js';
+import { type NodeOptions, resolveOptions } from '../../server/options.js';
 import { givenByEnvironment, givenByFile, merge } from './gather.js';
 import type { Given, Setting } from './setting.js';
 import { SETTINGS } from './settings.js';

@@ -1,4 +1,4 @@
-import { LOG_LEVELS } from '../../server/index.js';
+import { LOG_LEVELS } from '../../server/options.js';
 import {
   anyText,
   asMegabytes,

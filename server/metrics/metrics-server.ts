@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { VolleyError } from '../../src/errors.js';
 import { formatAddress } from '../listen-address.js';
-import { Exposition, type StatsTopics } from './exposition.js';
+import type { Exposition, StatsTopics } from './exposition.js';
 
 const CONNECTIONS_MAX = 32;
 /** Milliseconds in which a request must have come whole. */
@@ -23,13 +23,13 @@ export class MetricsServer {
   /** The port listened on; 0 before listen(). */
   port = 0;
   private readonly server: Server;
-  private readonly exposition: Exposition;
+  /** Made, with the package behind it, when metrics are first asked for. */
+  private exposition: Promise<Exposition> | undefined;
 
   constructor(
-    stats: StatsTopics,
+    private readonly stats: StatsTopics,
     private readonly health: () => Health,
   ) {
-    this.exposition = new Exposition(stats);
     this.server = createServer(
       {
         headersTimeout: REQUEST_TIMEOUT_MS,
@@ -62,7 +62,9 @@ export class MetricsServer {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (!isRead) reply(response, 405, 'text/plain', 'only GET and HEAD\n');
     else if (path === '/metrics') {
-      reply(response, 200, this.exposition.contentType, await this.exposition.text());
+      this.exposition ??= openExposition(this.stats);
+      const exposition = await this.exposition;
+      reply(response, 200, exposition.contentType, await exposition.text());
     } else if (path === '/health') {
       const health = this.health();
       const code = health.status === 'serving' ? 200 : 503;
@@ -76,6 +78,11 @@ export class MetricsServer {
     this.server.closeAllConnections();
     await closed;
   }
+}
+
+async function openExposition(stats: StatsTopics): Promise<Exposition> {
+  const { Exposition } = await import('./exposition.js');
+  return new Exposition(stats);
 }
 
 function reply(response: ServerResponse, code: number, type: string, body: string): void {
