@@ -10,8 +10,8 @@ const SWITCHES = new Set(['-A', '-C', '-d', '-F', '-M', '-S', '-v', '-vv', '-W']
 const IGNORED = new Set(['-A', '-C', '-U', '-t']);
 /** Protocols that memcached can be bound to; a node tells them by the first byte. */
 const PROTOCOLS = ['auto', 'ascii', 'binary'];
-/** Room enough for what the tests store without a word about memory, for a node refuses where memcached evicts. */
-const MEGABYTES = 1024;
+/** memcached's -m by default. */
+const MEGABYTES = '64';
 /** The words by which the tests tell what a memcached can do. */
 const HELP = 'a Volley storage node with the flags of memcached: -s, --unix-socket\n';
 
@@ -27,7 +27,6 @@ function translate(flag, value) {
   if (flag === '-t' && Number(value) < 1) return [flag, value];
   if (IGNORED.has(flag)) return [];
   if (flag === '-o') return extended(value);
-  if (flag === '-m') return [];
   return value === null ? [flag] : [flag, value];
 }
 
@@ -36,7 +35,9 @@ if (given.includes('-h')) {
   process.stdout.write(HELP);
   process.exit(0);
 }
-const args = ['node', '-m', String(MEGABYTES), '--local', 'off', '--fabric', 'off', '--log-level', 'silent'];
+// Without -M memcached evicts; a flag that comes later counts more.
+const args = ['node', '-m', MEGABYTES, '--on-full', 'evict'];
+args.push('--local', 'off', '--fabric', 'off', '--log-level', 'silent');
 for (let i = 0; i < given.length; i++) {
   const flag = given[i];
   args.push(...translate(flag, SWITCHES.has(flag) ? null : given[++i]));
