@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { DONE_MARKER, writeGuestInitrd } from '../bench/support/guest-initrd.js';
 import { ROOT } from '../src/native.js';
 import { IsolatedSystem } from './support/isolated-system.js';
 import { TestProcess } from './support/processes.js';
+import { debianKernel } from './support/tiny-kernel.js';
 
 const BUILD_TIMEOUT_MS = 120_000;
+const PAYLOAD_BYTES = 1 << 20;
 /** What Debian keeps of a package that was purged: dpkg's own books, logs, caches, and the user, whose number is not given to others. */
 const KEPT =
   /^\/(var\/(lib\/dpkg|lib\/systemd\/deb-systemd-helper-masked|log|cache)\/|etc\/(passwd|group|shadow|gshadow|subuid|subgid)-?$|etc\/\.pwd\.lock$|etc\/dpkg\/)/;
@@ -90,22 +93,19 @@ test('it holds what is needed to run and nothing else', async () => {
   );
 });
 
+/** Starts the installed node as the user that the service has. */
+function startNode(system: IsolatedSystem, ...args: string[]): TestProcess {
+  const user = ['--reuid=volley', '--regid=volley', '--clear-groups', '--reset-env'];
+  return system.spawn('setpriv', ...user, 'volley', 'node', '--json', ...args);
+}
+
 installTest(
   'the installed command stores images in its node and reads them back, without the source tree',
   async () => {
     const system = await installed();
     assert.is(await system.shell(`ls -A ${ROOT} 2>/dev/null || true`), '');
     assert.match(await system.shell('volley --version'), /^\d+\.\d+\.\d+\n$/);
-    const node = system.spawn(
-      'setpriv',
-      '--reuid=volley',
-      '--regid=volley',
-      '--clear-groups',
-      '--reset-env',
-      'volley',
-      'node',
-      '--json',
-    );
+    const node = startNode(system);
     try {
       await node.until('line of the node', () => node.stdout.includes('\n'));
       const { address, port } = JSON.parse(node.stdout);
@@ -125,6 +125,24 @@ installTest(
     }
   },
 );
+
+installTest('the installed command boots a guest out of its node', async () => {
+  const system = await installed();
+  await system.put(debianKernel(), '/tmp/vmlinuz');
+  const initrd = join(folder, 'initrd');
+  await writeGuestInitrd(initrd, PAYLOAD_BYTES);
+  await system.put(initrd, '/tmp/initrd');
+  const node = startNode(system, '-m', '128');
+  try {
+    await node.until('line of the node', () => node.stdout.includes('\n'));
+    await system.shell('volley upload /tmp/vmlinuz --kernel --name linux; volley upload /tmp/initrd');
+    const images = '--kernel linux --initrd initrd --cmdline "console=ttyS0 panic=-1"';
+    const serial = await system.shell(`volley boot ${images} --until '${DONE_MARKER}' --timeout 25`);
+    assert.match(serial, DONE_MARKER);
+  } finally {
+    await node.kill();
+  }
+});
 
 installTest('manual page and completion are found, the service is enabled', async () => {
   const system = await installed();
