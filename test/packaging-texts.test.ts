@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -111,6 +111,27 @@ test('the unit is accepted by systemd and exposes little', () => {
   });
   const [, exposure] = /exposure level for volley-node\.service: ([\d.]+)/.exec(rated) ?? [];
   assert.ok(Number(exposure) <= EXPOSURE_MAX, `${exposure}\n${rated}`);
+});
+
+/** The values of a setting in the unit's file, a word each. */
+function valuesOf(setting: string): string[] {
+  const lines = [...readFileSync(UNIT, 'utf8').matchAll(new RegExp(`^${setting}=(.*)$`, 'gm'))];
+  return lines.flatMap(([, value]) => value!.split(' ')).filter((word) => word !== '');
+}
+
+test('the unit leaves a node what RDMA, V8 and region files need', () => {
+  // With this one /dev/infiniband is gone; with this one V8 cannot compile; with this one region files go with the service.
+  for (const setting of ['PrivateDevices', 'MemoryDenyWriteExecute', 'DynamicUser', 'PrivateNetwork']) {
+    assert.equal(valuesOf(setting), [], setting);
+  }
+  assert.equal(valuesOf('RemoveIPC'), ['no']);
+  assert.equal(valuesOf('DeviceAllow'), ['char-infiniband_verbs', 'rw', '/dev/infiniband/rdma_cm', 'rw']);
+  const families = ['AF_UNIX', 'AF_INET', 'AF_INET6', 'AF_NETLINK', 'AF_IB'];
+  assert.equal(valuesOf('RestrictAddressFamilies'), families);
+  assert.equal(valuesOf('LimitMEMLOCK'), ['infinity']);
+  // As many connections as -c allows by default, over tcp and over the fabric, and more.
+  assert.ok(Number(valuesOf('LimitNOFILE')[0]) >= 4 * 1024);
+  assert.equal([valuesOf('Type'), valuesOf('NotifyAccess')], [['notify'], ['all']]);
 });
 
 test.run();

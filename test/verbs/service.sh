@@ -12,7 +12,8 @@ mount -t tmpfs tmpfs /run
 systemd-sysusers /usr/lib/sysusers.d/volley.conf
 echo 'VOLLEY_NODE_LISTEN=10.0.2.15' >/etc/default/volley-node
 
-# A target of nothing: what else this system has is none of the test's.
+# A target of nothing, and no tidying of /tmp: what else this system has is none of the test's.
+ln -s /dev/null /etc/systemd/system/systemd-tmpfiles-setup.service
 printf '[Unit]\nDescription=nothing\nDefaultDependencies=no\n' >/etc/systemd/system/nothing.target
 container=volley-test unshare --pid --mount --fork --mount-proc \
   /lib/systemd/systemd --system --unit=nothing.target --log-target=console --show-status=false </dev/null >/run/systemd.log 2>&1 &
@@ -26,7 +27,7 @@ in_system() { nsenter --target "$manager" --root --mount --pid -- "$@"; }
 step start
 in_system systemctl start volley-node.service ||
   { in_system systemctl status --no-pager --lines=30 volley-node.service; cat /run/systemd.log; exit 1; }
-in_system systemctl show volley-node.service -p ActiveState -p StatusText -p MainPID -p NRestarts
+in_system systemctl show volley-node.service -p ActiveState -p NRestarts
 export VOLLEY_NODES=10.0.2.15
 
 step process
