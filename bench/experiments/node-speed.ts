@@ -1,6 +1,7 @@
 import { type Load, type LoadResult, load, pin, store } from '../support/clients.js';
 import { atLeast, atMost, type Figure, median } from '../support/figures.js';
 import { type Server, startMemcached, startNode } from '../support/servers.js';
+import { threadSpeed } from './node-threads.js';
 
 const ROUNDS = 3;
 const CHUNK_BYTES = 32_768;
@@ -69,8 +70,13 @@ async function measureSmall(node: Server, memcached: Server): Promise<Figure[]> 
   return [least('gets of 100 B, 8×16', pairs, 'requestsPerSecond', 0.7, '/s')];
 }
 
-/** A storage node beside stock memcached under the same load generator, each on a core of its own. */
+/** A storage node beside stock memcached under the same load generator, and what a second thread gains. */
 export async function nodeSpeed(): Promise<Figure[]> {
+  return [...(await oneThread()), ...(await threadSpeed())];
+}
+
+/** Servers on one core, clients on another. */
+async function oneThread(): Promise<Figure[]> {
   const node = await startNode('600M', '-c', '4096', '--local', 'off');
   const memcached = await startMemcached(600, '-t', '1', '-c', '4096');
   try {

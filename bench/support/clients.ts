@@ -8,8 +8,8 @@ const run = promisify(execFile);
 const TIMEOUT_MS = 120_000;
 /** The kernel's clock ticks per second, which /proc counts in. */
 const TICKS_PER_SECOND = 100;
-const SERVER_CORE = 0;
-const CLIENTS_CORE = 1;
+const SERVER_CORE = '0';
+const CLIENTS_CORE = '1';
 
 /** What the clients are to do; see the head of clients.c. */
 export interface Load {
@@ -31,27 +31,30 @@ export interface LoadResult {
   cpuSecondsPerGb: number;
 }
 
-/** Keeps a server on a core of its own. */
-export async function pin(server: Server): Promise<void> {
-  await run('taskset', ['-a', '-c', '-p', String(SERVER_CORE), String(server.pid)]);
+/** Keeps a server on a core of its own, or on others. @param cores as taskset's -c takes them */
+export async function pin(server: Server, cores = SERVER_CORE): Promise<void> {
+  await run('taskset', ['-a', '-c', '-p', cores, String(server.pid)]);
 }
 
-async function clients(server: Server, ...args: (string | number)[]): Promise<string> {
+async function clients(server: Server, cores: string, ...args: (string | number)[]): Promise<string> {
   const command = [await program('clients'), server.host, server.port, ...args].map(String);
-  const { stdout } = await run('taskset', ['-c', String(CLIENTS_CORE), ...command], { timeout: TIMEOUT_MS });
+  const { stdout } = await run('taskset', ['-c', cores, ...command], { timeout: TIMEOUT_MS });
   return stdout;
 }
 
 /** Stores the items that loads ask for. */
 export async function store(server: Server, keys: number, valueBytes: number): Promise<void> {
-  await clients(server, 'store', 1, 1, keys, valueBytes, 0);
+  await clients(server, CLIENTS_CORE, 'store', 1, 1, keys, valueBytes, 0);
 }
 
-/** Runs clients against a server for a time. @throws Error when an answer was wrong or missing */
-export async function load(server: Server, load: Load): Promise<LoadResult> {
+/**
+ * Runs clients against a server for a time, on the clients' core or on others.
+ * @throws Error when an answer was wrong or missing
+ */
+export async function load(server: Server, load: Load, cores = CLIENTS_CORE): Promise<LoadResult> {
   const { does, connections, depth, keys, valueBytes, seconds } = load;
   const before = cpuSeconds(server);
-  const line = await clients(server, does, connections, depth, keys, valueBytes, seconds);
+  const line = await clients(server, cores, does, connections, depth, keys, valueBytes, seconds);
   const spent = cpuSeconds(server) - before;
   const [requests, bytes, p50Us, p99Us, wrong] = line.trim().split(' ').map(Number);
   if (wrong !== 0) throw new Error(`${wrong} answers of ${server.name} were wrong`);
