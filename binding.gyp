@@ -10,6 +10,7 @@
       "target_name": "volley",
       "sources": [
         "native/addon.cc",
+        "native/busy_wait.cc",
         "native/fabric/connection.cc",
         "native/fabric/device_limits.cc",
         "native/fabric/domain.cc",

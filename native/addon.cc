@@ -18,6 +18,7 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto* data = new AddonData;
   env.SetInstanceData(data);
+  data->busyWait = BusyWait::Make(env);
   data->localRegion = Napi::Persistent(LocalRegionObject::Define(env));
   data->remoteRegion = Napi::Persistent(RemoteRegionObject::Define(env));
   data->guestMemory = Napi::Persistent(GuestMemoryObject::Define(env));
@@ -27,6 +28,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("openRemoteRegion", Napi::Function::New<&RemoteRegionObject::OpenRemoteRegion>(env, "openRemoteRegion"));
   exports.Set("surveyFabrics", Napi::Function::New<&SurveyFabrics>(env, "surveyFabrics"));
   exports.Set("duplicate", Napi::Function::New<&Duplicate>(env, "duplicate"));
+  exports.Set("setBusyWait", Napi::Function::New<&SetBusyWait>(env, "setBusyWait"));
   exports.Set("sendNow", Napi::Function::New<&SendNow>(env, "sendNow"));
   exports.Set("GuestMemory", data->guestMemory.Value());
   exports.Set("Reader", ReaderObject::Define(env));

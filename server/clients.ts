@@ -33,7 +33,7 @@ export class Clients implements HandedEvents {
   private readonly connections = new Map<number, Connection>();
   private served = 0;
   private readonly rejections = new Rejections();
-  private readonly receiver = new Receiver();
+  private readonly receiver: Receiver;
   private readonly gate: TlsGate | null;
   private isDraining = false;
 
@@ -44,6 +44,7 @@ export class Clients implements HandedEvents {
     log: Log,
   ) {
     this.log = log;
+    this.receiver = new Receiver(options.busyWaitUs);
     this.gate = options.tls ? this.makeGate() : null;
   }
 

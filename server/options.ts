@@ -61,6 +61,11 @@ export interface NodeOptions {
    * is closed. Default 300,000.
    */
   fabricHoldMs: number;
+  /**
+   * Microseconds that a thread waits for the next request before it sleeps; waking it takes longer than most answers.
+   * Default 50.
+   */
+  busyWaitUs: number;
   /** Milliseconds that freed slots rest before they are reused. Default 1000. */
   quarantineMs: number;
   /** Milliseconds after which a connection that says nothing is closed; 0 = never. Default 0. */
@@ -103,6 +108,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export const ITEM_SIZE_MAX = MIB;
 const THREADS_MAX = 64;
+const BUSY_WAIT_US_MAX = 1_000_000;
 /** A day. */
 const TIMEOUT_MS_MAX = 86_400_000;
 /** 16 TiB: for as many items as the default table may have. */
@@ -129,6 +135,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
     local: 'auto',
     fabric: 'auto',
     fabricHoldMs: 300_000,
+    busyWaitUs: 50,
     quarantineMs: 1000,
     idleTimeoutMs: 0,
     stallTimeoutMs: 30_000,
@@ -170,6 +177,7 @@ export function resolveOptions(given: Partial<NodeOptions>): NodeOptions {
   bound('the quarantine in milliseconds', options.quarantineMs, 0, 3_600_000);
   parseFabric(options.fabric);
   bound('the hold of fabric connections in milliseconds', options.fabricHoldMs, 0, 2 ** 31 - 1);
+  bound('the busy wait in microseconds', options.busyWaitUs, 0, BUSY_WAIT_US_MAX);
   if (options.tableItems !== null) bound('the table size in items', options.tableItems, 1, 2 ** 36);
   if (options.prefixDelimiter !== null && !/^[\x21-\x7e]$/.test(options.prefixDelimiter)) {
     throw usage('the delimiter of prefixes (-D) is one character of printable ASCII');

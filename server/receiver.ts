@@ -22,6 +22,11 @@ export interface Adopted {
 export class Receiver {
   private readonly buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
 
+  /** @param busyWaitUs microseconds that this thread waits for the next request before it sleeps */
+  constructor(busyWaitUs: number) {
+    native().setBusyWait(busyWaitUs * 1000);
+  }
+
   /**
    * Takes over a socket that a server has just accepted and that nobody has read from.
    * @param onBytes gets what was received; the bytes are others as soon as it has returned

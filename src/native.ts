@@ -381,6 +381,11 @@ export interface Native {
    * @returns the bytes that it took; fewer than all when it is full or broken
    */
   sendNow(descriptor: number, pieces: readonly Uint8Array[], count: number): number;
+  /**
+   * Has this thread's event loop look for events for so many nanoseconds after each sendNow() before it sleeps; at most a
+   * second. Where nothing comes of it the loop sleeps more and more often at once. Default 0: it always does.
+   */
+  setBusyWait(nanoseconds: number): void;
   GuestMemory: {
     /** A sparse memfd of zeros. */
     create(bytes: number, options?: { hugepages?: boolean }): GuestMemory;

@@ -135,6 +135,14 @@ export const SETTINGS: readonly Setting[] = [
     write: asSeconds,
   },
   {
+    name: 'busy-wait',
+    value: 'microseconds',
+    help: 'how long a thread waits for the next request before it sleeps (0: not at all)',
+    byDefault: '50',
+    field: 'busyWaitUs',
+    read: wholeNumber,
+  },
+  {
     name: 'table-items',
     value: 'count',
     help: 'items that the hashtable may grow to (default: one per 512 bytes of memory)',

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "addon_data.h"
 #include "convert.h"
 
 namespace volley {
@@ -41,7 +42,14 @@ Napi::Value SendNow(const Napi::CallbackInfo& info) {
     if (taken != static_cast<ssize_t>(wanted)) break;
     at += more;
   }
+  if (BusyWait* wait = info.Env().GetInstanceData<AddonData>()->busyWait) wait->NoteWork();
   return Napi::Number::New(info.Env(), sent);
+}
+
+void SetBusyWait(const Napi::CallbackInfo& info) {
+  constexpr double kSpanNsMax = 1e9;
+  const uint64_t span = ToInteger(info[0], "nanoseconds", kSpanNsMax);
+  if (BusyWait* wait = info.Env().GetInstanceData<AddonData>()->busyWait) wait->Span(span);
 }
 
 }  // namespace volley

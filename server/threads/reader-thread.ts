@@ -30,7 +30,7 @@ export class ReaderThread {
   private readonly flights: ThreadFlights;
   private readonly reading: ReadContext;
   private readonly context: ConnectionContext;
-  private readonly receiver = new Receiver();
+  private readonly receiver = new Receiver(0);
   private readonly connections = new Map<number, Connection>();
   private ticks = 0;
   private isDraining = false;
