@@ -55,7 +55,7 @@ export class Clients implements HandedEvents {
     };
     const onSecure = (socket: Socket) => {
       const connection = this.serve(socket);
-      socket.on('data', (bytes) => connection.received(bytes));
+      socket.on('data', (bytes) => connection.received(bytes, bytes.length));
     };
     return new TlsGate(this.options, onSecure, onFailed);
   }
@@ -91,7 +91,7 @@ export class Clients implements HandedEvents {
   }
 
   private servePlain(accepted: Socket, id?: number): Connection {
-    const own = this.receiver.adopt(accepted, (bytes) => connection.received(bytes));
+    const own = this.receiver.adopt(accepted, (bytes, end) => connection.received(bytes, end));
     this.hold(own.socket);
     const connection = this.serve(own.socket, own.sendNow, id);
     return connection;
@@ -103,7 +103,7 @@ export class Clients implements HandedEvents {
     const socket = openDescriptor(descriptor);
     if (socket === null) return;
     const connection = this.servePlain(socket, id);
-    connection.goOnWith(unread);
+    connection.goOnWith(unread, unread.length);
     if (this.isDraining) connection.drain();
   }
 

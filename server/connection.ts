@@ -80,22 +80,22 @@ export class Connection {
     socket.on('close', () => this.closed());
   }
 
-  /** Takes what the client sent. The bytes may be others when it has returned. */
-  received(bytes: Buffer): void {
-    this.context.counters.bytesRead += bytes.length;
-    this.goOnWith(bytes);
+  /** Takes what the client sent, bytes[0, end). The bytes may be others when it has returned. */
+  received(bytes: Buffer, end: number): void {
+    this.context.counters.bytesRead += end;
+    this.goOnWith(bytes, end);
   }
 
   /** Takes what the client sent, and what somebody else has received and counted. */
-  goOnWith(bytes: Uint8Array): void {
+  goOnWith(bytes: Uint8Array, end: number): void {
     this.receivedMs = this.context.clock.monotonicMs();
-    if (this.closingMs !== null || bytes.length === 0) return;
+    if (this.closingMs !== null || end === 0) return;
     if (this.readingPaused) {
-      this.keep(bytes);
+      this.keep(bytes.subarray(0, end));
       return;
     }
     this.parser ??= this.begin(bytes[0]!);
-    this.take(bytes);
+    this.take(bytes, end);
     if (this.leftover.length > 0) this.leftover = Buffer.from(this.leftover);
   }
 
@@ -112,16 +112,16 @@ export class Connection {
     return parser;
   }
 
-  private take(bytes: Uint8Array): void {
+  private take(bytes: Uint8Array, end: number): void {
     let stopped = 0;
     // Where the system takes all answers at once, a parser that stopped for them may go on.
     do {
       this.taking = true;
-      stopped = this.parser!.feed(bytes, stopped, bytes.length);
+      stopped = this.parser!.feed(bytes, stopped, end);
       this.taking = false;
       this.output.flush();
-    } while (stopped < bytes.length && !this.session!.paused);
-    this.leftover = stopped < bytes.length ? bytes.subarray(stopped) : NOTHING;
+    } while (stopped < end && !this.session!.paused);
+    this.leftover = stopped < end ? bytes.subarray(stopped, end) : NOTHING;
     if (this.session!.ended) this.close();
     else if (this.session!.paused) this.pauseReading();
     else if (this.draining) this.closeIfIdle();
@@ -154,7 +154,7 @@ export class Connection {
     // The writes of a connection that is destroyed end too.
     if (this.socket.destroyed) return;
     if (this.readingPaused && this.closingMs === null && !this.session!.paused) {
-      this.take(this.leftover);
+      this.take(this.leftover, this.leftover.length);
       if (!this.session!.paused) {
         this.readingPaused = false;
         this.socket.resume();

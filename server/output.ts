@@ -62,6 +62,17 @@ export class Output {
     this.scratchEnd += this.scratch.write(text, this.scratchEnd, 'latin1');
   }
 
+  /** Bytes that never change, at most COPY_BYTES_MAX. */
+  constant(bytes: Buffer): void {
+    if (this.scratchEnd !== this.scratchStart) {
+      this.copy(bytes);
+      return;
+    }
+    this.pendingBytes += bytes.length;
+    this.gatheredBytes += bytes.length;
+    this.pieces.push(bytes);
+  }
+
   /** A copy of `bytes`, at most COPY_BYTES_MAX. */
   copy(bytes: Uint8Array): void {
     this.makeRoom(bytes.length);

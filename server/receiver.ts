@@ -29,18 +29,18 @@ export class Receiver {
 
   /**
    * Takes over a socket that a server has just accepted and that nobody has read from.
-   * @param onBytes gets what was received; the bytes are others as soon as it has returned
+   * @param onBytes gets what was received, buffer[0, bytes); the bytes are others as soon as it has returned
    */
-  adopt(accepted: Socket, onBytes: (bytes: Buffer) => void): Adopted {
+  adopt(accepted: Socket, onBytes: (buffer: Buffer, bytes: number) => void): Adopted {
     const handle = (accepted as Handled)._handle;
     if (!handle) {
       // Closed already, or a Node that keeps it elsewhere: then as everywhere else.
-      accepted.on('data', onBytes);
+      accepted.on('data', (bytes) => onBytes(bytes, bytes.length));
       return { socket: accepted, sendNow: null };
     }
     const { buffer } = this;
     const callback = (bytes: number): boolean => {
-      onBytes(buffer.subarray(0, bytes));
+      onBytes(buffer, bytes);
       return true;
     };
     // A server can't be told to accept with `onread`, so the handle is given to a socket that was made with it.

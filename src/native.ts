@@ -352,7 +352,9 @@ export interface Native {
     file?: string;
   }) => Region;
   /** @param lent what Region.lend() told */
-  RegionView: new (lent: number) => RegionView;
+  RegionView: new (
+    lent: number,
+  ) => RegionView;
   /** Another descriptor of the same open file or socket. @throws Error with the system's words */
   duplicate(descriptor: number): number;
   /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */

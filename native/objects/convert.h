@@ -64,6 +64,23 @@ inline Napi::Object ToObject(const Napi::Value& value, const char* what) {
   return value.As<Napi::Object>();
 }
 
+/// Where a typed array's elements lie, and how many there are; of exactly this element type (a Buffer is a Uint8Array). One
+/// call into the engine, where Napi::TypedArray takes four: for what is called per request.
+template <typename Element>
+struct Elements {
+  Elements(napi_env env, napi_value value, const char* what, napi_typedarray_type wanted) {
+    napi_typedarray_type type{};
+    void* start = nullptr;
+    if (napi_get_typedarray_info(env, value, &type, &count, &start, nullptr, nullptr) != napi_ok || type != wanted) {
+      ThrowType(env, std::string(what) + " is not the typed array that is wanted here");
+    }
+    data = static_cast<Element*>(start);
+  }
+
+  Element* data = nullptr;
+  size_t count = 0;
+};
+
 /// A typed array of exactly this element type (a Buffer is a Uint8Array).
 template <typename Array>
 Array ToTyped(const Napi::Value& value, const char* what, napi_typedarray_type type) {

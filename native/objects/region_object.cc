@@ -119,18 +119,16 @@ void RegionObject::CutPage(const Napi::CallbackInfo& info) {
 
 void RegionObject::Find(const Napi::CallbackInfo& info) {
   const Region& region = Open(info.Env());
-  const Napi::Uint8Array bytes = ToBytes(info[0], "bytes");
-  const auto ranges = ToTyped<Napi::Uint32Array>(info[1], "ranges", napi_uint32_array);
-  const auto out = ToTyped<Napi::Float64Array>(info[3], "out", napi_float64_array);
-  const uint64_t count = ToInteger(info[2], "count", static_cast<double>(out.ElementLength()));
-  if (count * 2 > ranges.ElementLength()) ThrowType(info.Env(), "ranges is shorter than count says");
-  const uint8_t* data = bytes.Data();
-  const size_t length = bytes.ByteLength();
+  const Elements<const uint8_t> bytes(info.Env(), info[0], "bytes", napi_uint8_array);
+  const Elements<const uint32_t> ranges(info.Env(), info[1], "ranges", napi_uint32_array);
+  const Elements<double> out(info.Env(), info[3], "out", napi_float64_array);
+  const uint64_t count = ToInteger(info[2], "count", static_cast<double>(out.count));
+  if (count * 2 > ranges.count) ThrowType(info.Env(), "ranges is shorter than count says");
   for (uint64_t i = 0; i < count; i++) {
-    const uint32_t start = ranges[2 * i];
-    const uint32_t end = ranges[2 * i + 1];
-    if (start > end || end > length) ThrowType(info.Env(), "a key's range lies outside bytes");
-    const_cast<Napi::Float64Array&>(out)[i] = static_cast<double>(region.Find(data + start, end - start));
+    const uint32_t start = ranges.data[2 * i];
+    const uint32_t end = ranges.data[2 * i + 1];
+    if (start > end || end > bytes.count) ThrowType(info.Env(), "a key's range lies outside bytes");
+    out.data[i] = static_cast<double>(region.Find(bytes.data + start, end - start));
   }
 }
 

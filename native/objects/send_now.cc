@@ -28,10 +28,9 @@ Napi::Value SendNow(const Napi::CallbackInfo& info) {
     const uint32_t more = std::min(count - at, kPiecesPerCall);
     size_t wanted = 0;
     for (uint32_t i = 0; i < more; i++) {
-      Napi::Uint8Array bytes = ToBytes(pieces.Get(at + i), "piece");
-      ranges[i].iov_base = bytes.Data();
-      ranges[i].iov_len = bytes.ByteLength();
-      wanted += bytes.ByteLength();
+      const Elements<uint8_t> bytes(info.Env(), pieces.Get(at + i), "piece", napi_uint8_array);
+      ranges[i] = {bytes.data, bytes.count};
+      wanted += bytes.count;
     }
     msghdr message{};
     message.msg_iov = ranges;

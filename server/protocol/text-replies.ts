@@ -19,6 +19,7 @@ const OUTCOMES: Record<Outcome, string> = {
   'no-topic': 'ERROR\r\n',
 };
 
+const END = Buffer.from('END\r\n');
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format';
 const REFUSALS: Record<Refusal, string> = {
   ...META_REFUSALS,
@@ -86,7 +87,7 @@ export class TextReplies implements Replies {
   miss(): void {}
 
   end(): void {
-    this.output.text('END\r\n');
+    this.output.constant(END);
   }
 
   touched(request: TouchRequest): void {
@@ -109,12 +110,12 @@ export class TextReplies implements Replies {
 
   stats(_request: Request, stats: Iterable<readonly [string, string]>): void {
     for (const [name, value] of stats) this.output.text(`STAT ${name} ${value}\r\n`);
-    this.output.text('END\r\n');
+    this.output.constant(END);
   }
 
   lines(_request: Request, lines: readonly string[]): void {
     for (const line of lines) this.output.text(line);
-    this.output.text('END\r\n');
+    this.output.constant(END);
   }
 
   login(_request: Request, answer: LoginAnswer): void {

@@ -74,7 +74,9 @@ export class ReaderThread {
       this.tell({ event: 'closed', index, reason: null });
       return;
     }
-    const { socket, sendNow } = this.receiver.adopt(accepted, (bytes) => connection.received(bytes));
+    const { socket, sendNow } = this.receiver.adopt(accepted, (bytes, end) =>
+      connection.received(bytes, end),
+    );
     const onClosed = () => {
       if (this.connections.delete(index)) this.tell({ event: 'closed', index, reason: null });
     };
