@@ -82,6 +82,7 @@ export class TextCommands {
 
   /** Lets go of the bytes that the last requests pointed to. */
   release(): void {
+    if (this.words.bytes === NOTHING) return; // there were retrievals only
     this.words.bytes = NOTHING;
     this.key.bytes = NOTHING;
     this.storeRequest.bytes = NOTHING;

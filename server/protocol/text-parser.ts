@@ -20,6 +20,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 const SPACE = 0x20;
 const NOTHING = new Uint8Array(0);
+/** Where the keys of the segment at hand stand: one for all parsers, for a retrieval is carried out before the next byte. */
+const RANGES = new Uint32Array(2 * SEGMENT_KEYS_MAX);
 
 /** What the next byte belongs to. */
 type State = 'line' | 'keys' | 'skip' | 'value' | 'tail' | 'swallow' | 'ended';
@@ -46,7 +48,7 @@ export class TextParser implements Parser {
     opaque: 0,
     quiet: false,
     bytes: NOTHING,
-    ranges: new Uint32Array(2 * SEGMENT_KEYS_MAX),
+    ranges: RANGES,
     count: 0,
     withCas: false,
     withKey: true,
