@@ -1,5 +1,6 @@
 import { Arithmetic } from './arithmetic.js';
 import type { Login } from './auth/login.js';
+import { SaslDialogue } from './auth/sasl-dialogue.js';
 import { Dump } from './dump.js';
 import { IncomingValue, type StoreContext } from './incoming-value.js';
 import { MetaOperations } from './meta-operations.js';
@@ -24,13 +25,15 @@ import type {
 import { MetaReplies } from './protocol/meta-replies.js';
 import type { MetaHandler } from './protocol/meta-requests.js';
 import type { Outcome, Replies } from './protocol/replies.js';
-import { parsePlain } from './protocol/sasl-plain.js';
 import { SEGMENT_KEYS_MAX } from './protocol/text-parser.js';
 import type { Stats } from './stats.js';
 import { StatsCommands } from './stats-commands.js';
 
 /** Output beyond which a session takes no further command until some of it has gone. */
 export const PENDING_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Slots of the keys at hand: one for all sessions, so that it is in the processor's cache, for none keeps them. */
+const FOUND = new Float64Array(SEGMENT_KEYS_MAX);
 
 /** What all sessions of a node share. */
 export interface SessionContext extends StoreContext {
@@ -57,11 +60,9 @@ export class Session implements CommandHandler {
   private readonly numbers: Arithmetic;
   private readonly statistics: StatsCommands;
   private activeDump: Dump | null = null;
-  /** Whether a SASL authentication has begun and its message is awaited. */
-  private saslBegun = false;
+  private readonly saslDialogue: SaslDialogue | null;
   /** Items that the `used` command under way has found so far. */
   private used = 0;
-  private readonly found = new Float64Array(SEGMENT_KEYS_MAX);
 
   /**
    * @param onReady called when the session was paused and may not be so any more
@@ -77,6 +78,7 @@ export class Session implements CommandHandler {
     this.value = new IncomingValue(context, replies, onReady);
     this.numbers = new Arithmetic(context);
     this.statistics = new StatsCommands(context, replies);
+    this.saslDialogue = gate && new SaslDialogue(gate, replies);
     this.meta = new MetaOperations(context, new MetaReplies(output, context.store.arena), replies);
   }
 
@@ -105,14 +107,14 @@ export class Session implements CommandHandler {
   get(request: GetRequest): void {
     const { store, counters } = this.context;
     const { count } = request;
-    store.find(request.bytes, request.ranges, count, this.found);
+    store.find(request.bytes, request.ranges, count, FOUND);
     if (request.markOnly) {
       this.tellUsed(request);
       return;
     }
     let hits = 0;
     for (let i = 0; i < count; i++) {
-      const slot = this.found[i]!;
+      const slot = FOUND[i]!;
       if (slot < 0) {
         this.replies.miss(request, i);
         continue;
@@ -136,14 +138,14 @@ export class Session implements CommandHandler {
 
   private noteGets({ bytes, ranges, count }: GetRequest): void {
     for (let i = 0; i < count; i++) {
-      const isHit = this.found[i]! >= 0;
+      const isHit = FOUND[i]! >= 0;
       this.context.counters.prefixes.noteGet(bytes, ranges[2 * i]!, ranges[2 * i + 1]!, isHit);
     }
   }
 
   /** Answers how many of the keys of a `used` command have items, which are marked as read by now. */
   private tellUsed(request: GetRequest): void {
-    for (let i = 0; i < request.count; i++) if (this.found[i]! >= 0) this.used++;
+    for (let i = 0; i < request.count; i++) if (FOUND[i]! >= 0) this.used++;
     if (!request.last) return;
     this.context.counters.usedItems += this.used;
     this.output.text(`USED ${this.used}\r\n`);
@@ -223,7 +225,7 @@ export class Session implements CommandHandler {
   flush(request: FlushRequest): void {
     const { store, counters, sweeper } = this.context;
     counters.cmdFlush++;
-    store.flush(request.delay);
+    store.flushes.flush(request.delay);
     if (request.delay <= 0) sweeper.hurry();
     this.replies.outcome(request, 'ok', 0);
   }
@@ -274,32 +276,13 @@ export class Session implements CommandHandler {
   }
 
   mechanisms(request: Request): void {
-    if (!this.gate) {
-      this.refuse(request, 'unknown');
-      return;
-    }
-    this.gate.lock();
-    this.replies.login(request, 'mechanisms');
+    if (this.saslDialogue) this.saslDialogue.mechanisms(request);
+    else this.refuse(request, 'unknown');
   }
 
   sasl(request: SaslRequest): void {
-    const { gate, replies, saslBegun } = this;
-    if (!gate) {
-      this.refuse(request, 'unknown');
-      return;
-    }
-    this.saslBegun = false;
-    const { first, mechanism, message } = request;
-    const isExpected = (first || saslBegun) && mechanism.toUpperCase() === 'PLAIN' && message !== null;
-    if (isExpected && first && message.length === 0) {
-      gate.lock();
-      this.saslBegun = true;
-      replies.login(request, 'continue');
-      return;
-    }
-    const plain = isExpected ? parsePlain(message) : null;
-    if (plain) gate.attempt(plain.user, plain.password, (verdict) => replies.login(request, verdict));
-    else replies.login(request, gate.reject());
+    if (this.saslDialogue) this.saslDialogue.take(request);
+    else this.refuse(request, 'unknown');
   }
 
   refuse(request: Request, refusal: Refusal): void {
