@@ -1,4 +1,6 @@
+import { commit } from './commit.js';
 import type { StoreContext } from './incoming-value.js';
+import { addTo } from './numbers.js';
 import type { ArithmeticRequest } from './protocol/commands.js';
 import type { Outcome } from './protocol/replies.js';
 
@@ -18,7 +20,7 @@ export class Arithmetic {
     // memcached looks at the cas unique only when there is something to count.
     if (store.arena.valueBytes(slot) === 0) return 'not-numeric';
     if (request.cas !== 0n && request.cas !== BigInt(store.arena.cas(slot))) return 'exists';
-    const result = store.add(slot, request.delta, request.decrement);
+    const result = addTo(store, slot, request.delta, request.decrement);
     if (result === 'no-memory') counters.noteNoMemory(classId);
     else {
       if (request.decrement) counters.decrHits++;
@@ -44,7 +46,7 @@ export class Arithmetic {
       return 'no-memory';
     }
     store.write(slot, 0, Buffer.from(text, 'latin1'), 0, text.length);
-    const outcome = store.commit(slot, 'add', 0n);
+    const outcome = commit(store, slot, 'add', 0n);
     return outcome === 'stored' ? initial : outcome;
   }
 }

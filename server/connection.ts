@@ -6,11 +6,10 @@ import type { Flights } from './flights.js';
 import { formatAddress } from './listen-address.js';
 import { Output, type SendNow } from './output.js';
 import type { Parser } from './protocol/commands.js';
+import { HELD_UP_MS_MAX } from './slots.js';
 
 /** Milliseconds that a client has to close its side after the node has said its last. */
 const CLOSING_MS = 2000;
-/** The stall timeout while memory is wanted that answers under way hold. */
-const PRESSED_STALL_MS = 2000;
 /** A connection that is paused with more than this many bytes in store is not read from. */
 const PAUSED_BYTES_MAX = 16_384;
 const NOTHING = Buffer.alloc(0);
@@ -219,7 +218,7 @@ export class Connection {
   stalled(): string | null {
     const { clock, slots, idleTimeoutMs, loginTimeoutMs } = this.context;
     // Whoever reads slowly holds up freed memory.
-    const patienceMs = slots.isHeldUp ? PRESSED_STALL_MS : Number.POSITIVE_INFINITY;
+    const patienceMs = slots.isHeldUp ? HELD_UP_MS_MAX : Number.POSITIVE_INFINITY;
     const stallTimeoutMs = Math.min(this.context.stallTimeoutMs, patienceMs);
     const now = clock.monotonicMs();
     const waitingMs = this.output.waitingSinceMs;

@@ -1,9 +1,10 @@
 import type { Clock } from './clock.js';
+import { commit } from './commit.js';
 import type { Counters } from './counters.js';
 import { STATE } from './item.js';
 import { KEY_BYTES_MAX, type StoreRequest } from './protocol/commands.js';
 import type { Replies } from './protocol/replies.js';
-import type { Slots } from './slots.js';
+import { HELD_UP_MS_MAX, type Slots } from './slots.js';
 import { NO_MEMORY, type Store, TOO_LARGE } from './store.js';
 import type { Sweeper } from './sweeper.js';
 import type { Waiter, Waiters } from './waiters.js';
@@ -11,6 +12,8 @@ import type { Waiter, Waiters } from './waiters.js';
 const NO_SLOT = -1;
 /** Milliseconds that a store waits for a slot beyond the time that slots rest. */
 const WAIT_MARGIN_MS = 500;
+/** The same while clients hold up slots: until they are shed, which is looked to once a second. */
+const HELD_UP_MARGIN_MS = HELD_UP_MS_MAX + 1500;
 
 export interface StoreContext {
   store: Store;
@@ -72,18 +75,19 @@ export class IncomingValue implements Waiter {
   /** Whether some memory will be free when it has rested; has dead items taken away if there may be any. */
   private isMemoryComing(): boolean {
     const { slots, store, sweeper } = this.context;
-    if (store.expiringItems > 0) sweeper.reclaim();
+    if (store.tally.expiringItems > 0) sweeper.reclaim();
     if (slots.resting > 0 || slots.isEmptying || sweeper.isHurrying) return true;
-    return store.expiringItems > 0 && store.nearExpiry.isPending;
+    return store.tally.expiringItems > 0 && store.nearExpiry.isPending;
   }
 
   private wait(request: StoreRequest): void {
-    const { waiters, clock, quarantineMs, store } = this.context;
+    const { waiters, clock, quarantineMs, store, slots } = this.context;
     this.keyBytes = request.keyEnd - request.keyStart;
     this.key.set(request.bytes.subarray(request.keyStart, request.keyEnd));
     this.waiting = request;
     const expiryMs = 1000 * store.nearExpiry.ahead(clock.seconds());
-    this.deadlineMs = clock.monotonicMs() + expiryMs + quarantineMs + WAIT_MARGIN_MS;
+    const marginMs = slots.isHeldUp ? HELD_UP_MARGIN_MS : WAIT_MARGIN_MS;
+    this.deadlineMs = clock.monotonicMs() + expiryMs + quarantineMs + marginMs;
     waiters.add(this);
   }
 
@@ -134,7 +138,7 @@ export class IncomingValue implements Waiter {
     const { store, slots, counters } = this.context;
     const { classes } = counters;
     const classId = slots.classId(this.slot);
-    const outcome = store.commit(this.slot, request.mode, request.cas, request.meta?.invalidate);
+    const outcome = commit(store, this.slot, request.mode, request.cas, request.meta?.invalidate);
     this.slot = NO_SLOT;
     classes.add('cmd_set', classId);
     if (outcome === 'no-memory') counters.noteNoMemory(classId);

@@ -1,4 +1,5 @@
 import { Arithmetic } from './arithmetic.js';
+import { commit } from './commit.js';
 import { absoluteExptime } from './exptime.js';
 import { STATE } from './item.js';
 import type { Request } from './protocol/commands.js';
@@ -61,7 +62,7 @@ export class MetaOperations implements MetaHandler {
   private vivify({ bytes, keyStart, keyEnd }: MetaRequest): number {
     const { store } = this.context;
     const slot = store.reserve(bytes, keyStart, keyEnd, 0, 0, 0);
-    return slot >= 0 && store.commit(slot, 'add', 0n) === 'stored' ? slot : NO_SLOT;
+    return slot >= 0 && commit(store, slot, 'add', 0n) === 'stored' ? slot : NO_SLOT;
   }
 
   /** Does what the flags ask in the order they came, for a T before a t tells another time than one behind it. */

@@ -9,6 +9,8 @@ const RESTING_MAX = 2 ** 20;
 const EARLY_BATCH = 64;
 /** Milliseconds that a page stays closed beyond the time that slots rest. */
 const CLOSED_MS = 5000;
+/** Milliseconds for which a client that does not read its answers may hold up slots that are wanted. */
+export const HELD_UP_MS_MAX = 2000;
 /** While pages can be emptied, an item gets a slot at most so many times its size. */
 const WASTE_MAX = 2;
 

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:process';
 import type { FabricCounts, Region } from '../src/native.js';
+import { ClassStats } from './class-stats.js';
 import type { Clock } from './clock.js';
 import type { Compactor } from './compactor.js';
 import { type ConnectionFacts, connectionStats } from './connection-stats.js';
 import type { Counters } from './counters.js';
-import { NO_EVICTIONS } from './evictor.js';
 import type { FabricOutcome } from './fabric.js';
 import { parseListenAddresses } from './listen-address.js';
 import type { NodeOptions } from './options.js';
@@ -44,9 +44,11 @@ const ENTRIES_PER_BUCKET = 4;
 /** The answers to `stats` and its topics. */
 export class Stats {
   private readonly startedSeconds: number;
+  private readonly classes: ClassStats;
 
   constructor(private readonly source: StatsSource) {
     this.startedSeconds = source.clock.seconds();
+    this.classes = new ClassStats(source.store, source.slots, source.counters.classes);
   }
 
   /** The figures of a topic (`` is the plain `stats`), or null when there is no such topic. */
@@ -62,9 +64,9 @@ export class Stats {
       case 'settings':
         return this.settings();
       case 'items':
-        return this.items();
+        return list(this.classes.items());
       case 'slabs':
-        return this.slabs();
+        return list(this.classes.slabs(this.source.region.info.pageBytes));
       case 'sizes':
         return [['sizes_status', 'disabled']];
       default:
@@ -139,7 +141,7 @@ export class Stats {
       limit_maxbytes: options.memoryBytes,
       accepting_conns: Number(this.source.node.accepts),
       threads: this.threads,
-      bytes: store.itemBytes,
+      bytes: store.tally.itemBytes,
       curr_items: store.itemCount,
       total_items: store.totalItems,
       evictions: store.evictor?.total.evicted ?? 0,
@@ -249,56 +251,6 @@ export class Stats {
       quarantine_ms: options.quarantineMs,
       hugepages: options.hugepages,
     });
-  }
-
-  private items(): Stat[] {
-    const { slots, store } = this.source;
-    return slots.use().flatMap(({ usedSlots }, i) => {
-      if (usedSlots === 0) return [];
-      const counts = store.evictor?.ofClass(i + 1) ?? NO_EVICTIONS;
-      const facts = {
-        number: usedSlots,
-        evicted: counts.evicted,
-        evicted_nonzero: counts.evictedNonzero,
-        evicted_time: counts.evictedTime,
-        evicted_unfetched: counts.evictedUnfetched,
-        evicted_active: counts.evictedActive,
-        outofmemory: this.source.counters.classes.of('outofmemory', i + 1),
-        mem_requested: store.classUse.of(i + 1),
-      };
-      return list(
-        Object.fromEntries(Object.entries(facts).map(([name, fact]) => [`items:${i + 1}:${name}`, fact])),
-      );
-    });
-  }
-
-  /** Commands that met items of a size class. */
-  private commandsOf(classId: number): Record<string, number> {
-    const counts = this.source.counters.classes.commandsOf(classId);
-    return Object.fromEntries(counts.map(([name, count]) => [`${classId}:${name}`, count]));
-  }
-
-  private slabs(): Stat[] {
-    const use = this.source.slots.use();
-    const stats = use.flatMap(({ slotBytes, slotsPerPage, pages, usedSlots }, i) =>
-      pages === 0
-        ? []
-        : list({
-            [`${i + 1}:chunk_size`]: slotBytes,
-            [`${i + 1}:chunks_per_page`]: slotsPerPage,
-            [`${i + 1}:total_pages`]: pages,
-            [`${i + 1}:total_chunks`]: pages * slotsPerPage,
-            [`${i + 1}:used_chunks`]: usedSlots,
-            [`${i + 1}:free_chunks`]: pages * slotsPerPage - usedSlots,
-            ...this.commandsOf(i + 1),
-          }),
-    );
-    const pages = use.reduce((sum, each) => sum + each.pages, 0);
-    const active = use.filter((each) => each.pages > 0).length;
-    return [
-      ...stats,
-      ...list({ active_slabs: active, total_malloced: pages * this.source.region.info.pageBytes }),
-    ];
   }
 }
 

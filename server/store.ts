@@ -1,31 +1,25 @@
 import type { Region } from '../src/native.js';
 import { Arena } from './arena.js';
-import { ClassUse } from './class-use.js';
 import type { Clock } from './clock.js';
 import type { Evictor } from './evictor.js';
 import { absoluteExptime } from './exptime.js';
+import { Flushes } from './flushes.js';
 import { ITEM, ITEM_HEADER_BYTES, ITEM_MAGIC, STATE, textBytesOf, valueOffsetOf, writeText } from './item.js';
 import { Ledger } from './ledger.js';
 import { NearExpiry } from './near-expiry.js';
-import type { StoreMode } from './protocol/commands.js';
 import type { Slots } from './slots.js';
+import { Tally } from './tally.js';
 
 /** What reserve() answers instead of a slot. */
 export const TOO_LARGE = -1;
 export const NO_MEMORY = -2;
 
-export type StoreOutcome = 'stored' | 'not-stored' | 'exists' | 'not-found' | 'no-memory';
-
-const U64 = 1n << 64n;
-/** Longest prefix of a value that is looked at for a number. */
-const NUMBER_BYTES_MAX = 64;
 /** What an item is marked with when it is read. */
 const USED = STATE.fetched | STATE.referenced;
 /** Items that are evicted, at most, when the table has no room for a new one. */
 const TABLE_EVICTIONS_MAX = 64;
 const CR = 0x0d;
 const LF = 0x0a;
-const SPACE = 0x20;
 
 export interface StoreOptions {
   region: Region;
@@ -44,18 +38,15 @@ export interface StoreOptions {
  */
 export class Store {
   readonly arena: Arena;
+  readonly flushes: Flushes;
+  readonly tally: Tally;
   readonly nearExpiry = new NearExpiry();
-  /** Bytes of all linked items, and those of each size class. */
-  itemBytes = 0;
-  readonly classUse = new ClassUse();
   /** Items ever stored. */
   totalItems = 0;
   /** Dead items that were taken away, and those of them that somebody asked for: expired ones and flushed ones. */
   reclaimed = 0;
   getExpired = 0;
   getFlushed = 0;
-  /** Linked items that have an exptime. */
-  expiringItems = 0;
   /** A slot whose item must not be evicted now, or -1. */
   pinned = -1;
   /** Called when an item has been moved; for those who go through the arena. */
@@ -65,8 +56,6 @@ export class Store {
   /** Items that were not what they had been stored as when they were wanted. */
   damagedItems = 0;
   private readonly ledger: Ledger;
-  /** Items with a cas unique up to this one were flushed. */
-  private flushedCas: number;
   /** Whether there are items of an earlier node, whose values have to be checked before they are given out. */
   private readonly isRestored: boolean;
   private readonly oneRange = new Uint32Array(2);
@@ -75,7 +64,8 @@ export class Store {
   constructor(private readonly options: StoreOptions) {
     this.arena = new Arena(options.region);
     this.ledger = new Ledger(options.region.ledger);
-    this.flushedCas = this.ledger.flushedCas;
+    this.flushes = new Flushes(this.ledger, options.clock);
+    this.tally = new Tally(this.arena, options.slots);
     this.isRestored = options.region.restored !== null;
   }
 
@@ -158,7 +148,8 @@ export class Store {
   private isDead(slot: number, now: number): boolean {
     const exptime = this.arena.exptime(slot);
     if (exptime !== 0 && exptime <= now) return true;
-    return this.flushedCas > 0 && this.arena.cas(slot) <= this.flushedCas;
+    const { upToCas } = this.flushes;
+    return upToCas > 0 && this.arena.cas(slot) <= upToCas;
   }
 
   /** Removes the items of an earlier node that are not what they were stored as; looks at each one's value once. */
@@ -229,66 +220,19 @@ export class Store {
     this.options.slots.give(slot);
   }
 
-  /**
-   * Links the item in a reserved slot, if `mode` and `cas` (0n: any) allow it beside what the key holds now; else the
-   * slot is given back. With `mayBeStale` a cas unique lower than the item's is taken too, and the new item is stale.
-   */
-  commit(slot: number, mode: StoreMode, cas: bigint, mayBeStale = false): StoreOutcome {
-    if (mode === 'set') return this.link(slot) ? 'stored' : 'no-memory';
-    const key = this.arena.key(slot);
-    const old = this.findOne(key, 0, key.length);
-    const isStale = mayBeStale && mode === 'cas' && old >= 0 && cas > 0n && cas < BigInt(this.arena.cas(old));
-    const refusal = isStale ? null : this.refusal(old, mode, cas);
-    if (isStale) this.takeOver(slot, old);
-    if (refusal) {
-      this.abandon(slot);
-      return refusal;
-    }
-    if (mode === 'add' || mode === 'replace' || mode === 'cas')
-      return this.link(slot) ? 'stored' : 'no-memory';
-    const joined = this.join(slot, old, mode);
-    this.abandon(slot);
-    if (joined < 0) return 'no-memory';
-    return this.link(joined) ? 'stored' : 'no-memory';
-  }
-
-  /** Makes the new item a stale one that lives as long as the old one does. */
-  private takeOver(slot: number, old: number): void {
+  /** Takes a slot for an item that is to replace `old`, of the same key, flags and exptime; or answers NO_MEMORY. */
+  reserveSuccessor(old: number, valueBytes: number): number {
     const { arena } = this;
-    arena.setU32(slot + ITEM.exptime, arena.exptime(old));
-    this.mark(slot, STATE.stale | (arena.u32(old + ITEM.state) & STATE.tokenSent), 0);
-  }
-
-  private refusal(old: number, mode: StoreMode, cas: bigint): StoreOutcome | null {
-    if (mode === 'add') return old >= 0 ? 'not-stored' : null;
-    if (old < 0) return mode === 'cas' ? 'not-found' : 'not-stored';
-    const mustMatch = mode === 'cas' || cas !== 0n;
-    return mustMatch && BigInt(this.arena.cas(old)) !== cas ? 'exists' : null;
-  }
-
-  /** A reserved slot with the item `old` and the value in `slot` behind or before its own, or NO_MEMORY. */
-  private join(slot: number, old: number, mode: StoreMode): number {
-    const { arena } = this;
-    const valueBytes = arena.valueBytes(old) + arena.valueBytes(slot);
     this.pinned = old;
-    const joined = this.reserve(arena.key(old), 0, arena.keyBytes(old), arena.flags(old), 0, valueBytes);
+    const slot = this.reserve(arena.key(old), 0, arena.keyBytes(old), arena.flags(old), 0, valueBytes);
     this.pinned = -1;
-    if (joined < 0) return NO_MEMORY;
-    arena.setU32(joined + ITEM.exptime, arena.exptime(old));
-    const [first, second] = mode === 'append' ? [old, slot] : [slot, old];
-    this.copyValue(joined, 0, first);
-    this.copyValue(joined, arena.valueBytes(first), second);
-    return joined;
+    if (slot < 0) return NO_MEMORY;
+    arena.setU32(slot + ITEM.exptime, arena.exptime(old));
+    return slot;
   }
 
-  private copyValue(to: number, at: number, from: number): void {
-    const start = this.arena.valueStart(from);
-    const value = this.arena.range(start, start + this.arena.valueBytes(from));
-    this.write(to, at, value, 0, value.length);
-  }
-
-  /** Makes the item in `slot` the key's; false when the table has no room (the slot is given back then). */
-  private link(slot: number): boolean {
+  /** Makes the item in a reserved slot the key's; false when the table has no room (the slot is given back then). */
+  link(slot: number): boolean {
     this.setCas(slot, this.ledger.nextCas());
     let old = this.options.region.link(slot);
     for (let i = 0; old === -2 && i < TABLE_EVICTIONS_MAX && this.evictor?.evictAny(); i++) {
@@ -299,21 +243,14 @@ export class Store {
       return false;
     }
     this.totalItems++;
-    this.count(slot);
+    this.tally.add(slot);
     if (old >= 0) this.retire(old);
     return true;
   }
 
-  private count(slot: number): void {
-    const itemBytes = this.arena.itemBytes(slot);
-    this.itemBytes += itemBytes;
-    this.classUse.add(this.sizeClassOf(slot), itemBytes);
-    if (this.arena.exptime(slot) !== 0) this.expiringItems++;
-  }
-
   /** Counts an item of an earlier node, which the region has linked already. */
   takeUp(slot: number): void {
-    this.count(slot);
+    this.tally.add(slot);
     this.ledger.noteCas(this.arena.cas(slot));
     this.nearExpiry.note(this.arena.exptime(slot), this.options.clock.seconds());
   }
@@ -339,10 +276,7 @@ export class Store {
   }
 
   private retire(slot: number): void {
-    const itemBytes = this.arena.itemBytes(slot);
-    this.itemBytes -= itemBytes;
-    this.classUse.add(this.sizeClassOf(slot), -itemBytes);
-    if (this.arena.exptime(slot) !== 0) this.expiringItems--;
+    this.tally.remove(slot);
     this.options.slots.retire(slot);
   }
 
@@ -352,64 +286,8 @@ export class Store {
     const absolute = absoluteExptime(exptime, now);
     this.nearExpiry.note(absolute, now);
     const before = this.arena.exptime(slot);
-    this.expiringItems += Number(absolute !== 0) - Number(before !== 0);
+    this.tally.expiringItems += Number(absolute !== 0) - Number(before !== 0);
     this.arena.setU32(slot + ITEM.exptime, absolute);
-  }
-
-  /**
-   * Adds `delta` to the number that the item's value is (subtracts when `decrement`, not below 0; 64 bits, wrapping) and
-   * stores it. As in memcached a number that became shorter is padded with spaces.
-   */
-  add(slot: number, delta: bigint, decrement: boolean): bigint | 'no-memory' | 'not-numeric' {
-    const { arena } = this;
-    const before = this.numberIn(slot);
-    if (before === null) return 'not-numeric';
-    const after = decrement ? (delta > before ? 0n : before - delta) : (before + delta) % U64;
-    const digits = after.toString();
-    const valueBytes = Math.max(digits.length, arena.valueBytes(slot));
-    const key = arena.key(slot);
-    this.pinned = slot;
-    const changed = this.reserve(key, 0, key.length, arena.flags(slot), 0, valueBytes);
-    this.pinned = -1;
-    if (changed < 0) return 'no-memory';
-    arena.setU32(changed + ITEM.exptime, arena.exptime(slot));
-    // memcached counts in place, where there is room, and makes a new item else.
-    if (valueBytes === arena.valueBytes(slot)) this.mark(changed, arena.u32(slot + ITEM.state), 0);
-    const start = arena.valueStart(changed);
-    const value = arena.range(start, start + valueBytes);
-    value.fill(SPACE, digits.length);
-    value.write(digits, 'latin1');
-    return this.link(changed) ? after : 'no-memory';
-  }
-
-  private numberIn(slot: number): bigint | null {
-    const start = this.arena.valueStart(slot);
-    const end = start + Math.min(this.arena.valueBytes(slot), NUMBER_BYTES_MAX);
-    const match = /^\s*\+?(\d{1,40})(?:\s|$)/.exec(this.arena.range(start, end).toString('latin1'));
-    const value = match ? BigInt(match[1]!) : U64;
-    return value < U64 ? value : null;
-  }
-
-  /** Makes all items of now dead, at once or after a delay as the client gave it. A later call replaces an earlier one. */
-  flush(delay: number): void {
-    const now = this.options.clock.seconds();
-    const due = absoluteExptime(delay, now);
-    this.ledger.flushDue = due > now ? due : 0;
-    if (due <= now) this.flushAll();
-  }
-
-  /** Carries out a delayed flush that is due. True when it did. */
-  flushIfDue(): boolean {
-    const due = this.ledger.flushDue;
-    if (due === 0 || due > this.options.clock.seconds()) return false;
-    this.flushAll();
-    return true;
-  }
-
-  private flushAll(): void {
-    this.flushedCas = this.lastCas;
-    this.ledger.flushedCas = this.flushedCas;
-    this.ledger.flushDue = 0;
   }
 
   /** The first slot at or behind `offset` that holds a linked item, or -1. */
@@ -432,9 +310,8 @@ export class Store {
   /** Moves an item to another slot, reserved and long enough. */
   move(from: number, to: number): void {
     this.options.region.move(from, to);
-    const itemBytes = this.arena.itemBytes(to);
-    this.classUse.add(this.sizeClassOf(from), -itemBytes);
-    this.classUse.add(this.sizeClassOf(to), itemBytes);
+    this.tally.remove(from);
+    this.tally.add(to);
     this.options.slots.retire(from);
     for (const onMove of this.moveListeners) onMove(from, to);
   }

@@ -27,8 +27,8 @@ export class Sweeper {
   /** To be called a few times a second. */
   tick(): void {
     const hasExpired = this.store.nearExpiry.takeDue(this.clock.seconds());
-    if (this.store.flushIfDue() || hasExpired) this.hurry();
-    else if (!this.isHurrying && this.store.expiringItems > 0) this.step();
+    if (this.store.flushes.flushIfDue() || hasExpired) this.hurry();
+    else if (!this.isHurrying && this.store.tally.expiringItems > 0) this.step();
   }
 
   /** Takes away all items that are dead now; the first step is done at once. A turn that is under way begins anew. */

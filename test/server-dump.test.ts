@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { commit } from '../server/commit.js';
 import { Dump } from '../server/dump.js';
 import type { Output } from '../server/output.js';
 import { LoneStore, seeded } from './support/lone-session.js';
@@ -14,7 +15,7 @@ test('tells of every item that is there throughout, wherever it is moved meanwhi
   for (let i = 0; i < 4000; i++) {
     const key = Buffer.from(`key-${i}`);
     const slot = store.reserve(key, 0, key.length, 0, 0, 700);
-    assert.is(store.commit(slot, 'set', 0n), 'stored');
+    assert.is(commit(store, slot, 'set', 0n), 'stored');
     items.set(`key-${i}`, slot);
   }
   const told = new Set<string>();

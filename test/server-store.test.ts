@@ -1,5 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { commit } from '../server/commit.js';
+import { addTo } from '../server/numbers.js';
 import type { StoreMode } from '../server/protocol/commands.js';
 import { NO_MEMORY, TOO_LARGE } from '../server/store.js';
 import { Sweeper } from '../server/sweeper.js';
@@ -26,7 +28,7 @@ class Handle extends LoneStore {
     if (slot === TOO_LARGE) return 'too-large';
     if (slot === NO_MEMORY) return 'no-memory';
     this.store.write(slot, 0, data, 0, data.length);
-    return this.store.commit(slot, mode, cas);
+    return commit(this.store, slot, mode, cas);
   }
 
   slot(key: string): number {
@@ -67,7 +69,7 @@ test('what is set is found, replaced in a new slot, and removed', () => {
   handle.store.remove(handle.slot('a'));
   assert.is(handle.get('a'), null);
   assert.is(handle.store.itemCount, 0);
-  assert.is(handle.store.itemBytes, 0);
+  assert.is(handle.store.tally.itemBytes, 0);
 });
 
 test('add, replace, append, prepend and cas keep their conditions', () => {
@@ -108,7 +110,7 @@ test('exptimes are relative up to 30 days, then absolute, and negative ones have
   handle.clock.now += month;
   assert.equal(there(), ['never']);
   assert.is(handle.store.itemCount, 1, 'what expired was taken away when it was asked for');
-  assert.is(handle.store.expiringItems, 0);
+  assert.is(handle.store.tally.expiringItems, 0);
 });
 
 test('an item that has expired does not stop an add, and a touch keeps an item', () => {
@@ -119,7 +121,7 @@ test('an item that has expired does not stop an add, and a touch keeps an item',
   handle.clock.now += 10;
   assert.is(handle.put('a', '2', { mode: 'add' }), 'stored');
   assert.is(handle.get('b'), '1');
-  assert.is(handle.store.expiringItems, 0);
+  assert.is(handle.store.tally.expiringItems, 0);
 });
 
 test('the sweeper takes expired items away that nobody asks for', () => {
@@ -137,23 +139,24 @@ test('the sweeper takes expired items away that nobody asks for', () => {
 test('a flush hides all items of its time and none that come later', () => {
   const handle = new Handle();
   handle.put('a', '1');
-  handle.store.flush(0);
+  handle.store.flushes.flush(0);
   handle.put('b', '1');
   assert.is(handle.get('a'), null);
   assert.is(handle.get('b'), '1');
-  handle.store.flush(50);
+  handle.store.flushes.flush(50);
   handle.put('c', '1');
-  assert.is(handle.store.flushIfDue(), false);
+  assert.is(handle.store.flushes.flushIfDue(), false);
   assert.is(handle.get('b'), '1');
   handle.clock.now += 50;
-  assert.is(handle.store.flushIfDue(), true);
+  assert.is(handle.store.flushes.flushIfDue(), true);
   assert.is(handle.get('b'), null);
   assert.is(handle.get('c'), null);
 });
 
 test('numbers count up, wrap at 64 bits, stop at zero and keep their length', () => {
   const handle = new Handle();
-  const add = (key: string, delta: bigint, down = false) => handle.store.add(handle.slot(key), delta, down);
+  const add = (key: string, delta: bigint, down = false) =>
+    addTo(handle.store, handle.slot(key), delta, down);
   handle.put('n', '10');
   assert.is(add('n', 1n, true), 9n);
   assert.is(handle.get('n'), '9 ');

@@ -1,4 +1,4 @@
-import type { StoreOutcome } from '../store.js';
+import type { StoreOutcome } from '../commit.js';
 import type { ArithmeticRequest, GetRequest, Refusal, Request, TouchRequest } from './commands.js';
 
 /** How a command ended. */
