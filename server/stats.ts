@@ -40,6 +40,7 @@ export interface StatsSource {
 }
 
 const ENTRIES_PER_BUCKET = 4;
+const BUCKET_BYTES = 128;
 
 /** The answers to `stats` and its topics. */
 export class Stats {
@@ -90,7 +91,7 @@ export class Stats {
   }
 
   private general(): Stat[] {
-    const { counters, store, slots, clock, version } = this.source;
+    const { counters, store, slots, clock, version, region } = this.source;
     const { options } = this.source.node;
     const now = clock.seconds();
     const usage = process.resourceUsage();
@@ -148,6 +149,9 @@ export class Stats {
       evicted_unfetched: store.evictor?.total.evictedUnfetched ?? 0,
       evicted_active: store.evictor?.total.evictedActive ?? 0,
       reclaimed: store.reclaimed,
+      expired_unfetched: store.expiredUnfetched,
+      hash_bytes: region.info.bucketCount * BUCKET_BYTES,
+      slab_global_page_pool: slots.freePages,
       slots_quarantined: slots.resting,
     });
   }
@@ -230,6 +234,8 @@ export class Stats {
       tcp_backlog: options.backlog,
       inter: options.address,
       domain_socket: options.socketPath ?? 'NULL',
+      umask: options.socketMode.toString(8),
+      memory_file: options.region ?? '(null)',
       shutdown_command: 'no',
       verbosity: options.verbosity,
       evictions: options.onFull === 'evict' ? 'on' : 'off',

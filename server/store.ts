@@ -47,6 +47,8 @@ export class Store {
   reclaimed = 0;
   getExpired = 0;
   getFlushed = 0;
+  /** Dead items that were taken away and that nobody had ever read. */
+  expiredUnfetched = 0;
   /** A slot whose item must not be evicted now, or -1. */
   pinned = -1;
   /** Called when an item has been moved; for those who go through the arena. */
@@ -132,7 +134,13 @@ export class Store {
     const exptime = this.arena.exptime(slot);
     if (exptime !== 0 && exptime <= now) this.getExpired++;
     else this.getFlushed++;
+    this.reclaim(slot);
+  }
+
+  /** Takes away a dead item. */
+  private reclaim(slot: number): void {
     this.reclaimed++;
+    if ((this.arena.u32(slot + ITEM.state) & STATE.fetched) === 0) this.expiredUnfetched++;
     this.remove(slot);
   }
 
@@ -142,6 +150,7 @@ export class Store {
     this.reclaimed = 0;
     this.getExpired = 0;
     this.getFlushed = 0;
+    this.expiredUnfetched = 0;
     this.evictor?.resetCounts();
   }
 
@@ -300,10 +309,7 @@ export class Store {
   /** Removes the item if it has expired or was flushed; true when it did. */
   removeIfDead(slot: number): boolean {
     const dead = this.isDead(slot, this.options.clock.seconds());
-    if (dead) {
-      this.reclaimed++;
-      this.remove(slot);
-    }
+    if (dead) this.reclaim(slot);
     return dead;
   }
 

@@ -149,6 +149,21 @@ test('stores that find no memory, and bytes in use, are told by size class', asy
   });
 });
 
+test('stats tells of memory and of what went unread by memcached’s names', async () => {
+  await withNode(async (node) => {
+    const free = Number((await statsOf(node.port, '')).get('slab_global_page_pool'));
+    await ask(node.port, 'set unread 0 -1 1\r\nx\r\nget unread\r\n', 'END\r\n');
+    await setItem(node.port, 'a', Buffer.from('5'));
+    const general = await statsOf(node.port, '');
+    assert.is(general.get('expired_unfetched'), '1');
+    assert.is(Number(general.get('slab_global_page_pool')), free - 1);
+    const buckets = Number((await statsOf(node.port, 'volley')).get('bucket_count'));
+    assert.is(Number(general.get('hash_bytes')), 128 * buckets);
+    const settings = await statsOf(node.port, 'settings');
+    assert.equal([settings.get('umask'), settings.get('memory_file')], ['700', '(null)']);
+  });
+});
+
 test('/health says serving, and 503 while the node drains', async () => {
   await withNode(async (node) => {
     const { status, text } = await fetchText(node, '/health');
