@@ -38,25 +38,29 @@ async function runService(packagePath: string): Promise<Map<string, string>> {
   return new Map(steps.map((step) => [step.split('\n')[0]!, step.slice(step.indexOf('\n') + 1)]));
 }
 
-vmTest('the packaged unit starts in all of its sandbox, is read over verbs, and stops', async () => {
-  const build = new TestProcess(join(ROOT, 'scripts', 'build-deb'), [folder]);
-  assert.is(await build.ended(BUILD_TIMEOUT_MS), 0, build.stderr);
-  const told = await runService(build.stdout.trim());
-  // `systemctl start` has waited until the node could be used: no client failed, and nothing was restarted.
-  assert.match(told.get('start')!, /^ActiveState=active$/m);
-  assert.match(told.get('start')!, /^NRestarts=0$/m);
-  const sandbox = told.get('process')!;
-  assert.not.match(sandbox, /^Uid:\s+0/m);
-  assert.match(sandbox, /^CapEff:\s+0+$/m);
-  assert.match(sandbox, /^CapBnd:\s+0+$/m);
-  assert.match(sandbox, /^NoNewPrivs:\s+1$/m);
-  assert.match(sandbox, /^Seccomp:\s+2$/m);
-  assert.match(sandbox, /^Max locked memory\s+unlimited\s+unlimited/m);
-  const [node] = JSON.parse(told.get('use')!).nodes;
-  assert.equal([node.transport, node.fabric.provider, node.fallbackChunks], ['fabric', 'verbs', 0]);
-  assert.match(told.get('reload')!, /^image\s+3\.00 MB/m);
-  assert.match(told.get('stop')!, /^Result=success$/m);
-  assert.match(told.get('stop')!, /^ExecMainStatus=0$/m);
-});
+vmTest(
+  'the packaged unit starts in all of its sandbox, is read over verbs, keeps its region file, and stops',
+  async () => {
+    const build = new TestProcess(join(ROOT, 'scripts', 'build-deb'), [folder]);
+    assert.is(await build.ended(BUILD_TIMEOUT_MS), 0, build.stderr);
+    const told = await runService(build.stdout.trim());
+    // `systemctl start` has waited until the node could be used: no client failed, and nothing was restarted.
+    assert.match(told.get('start')!, /^ActiveState=active$/m);
+    assert.match(told.get('start')!, /^NRestarts=0$/m);
+    const sandbox = told.get('process')!;
+    assert.not.match(sandbox, /^Uid:\s+0/m);
+    assert.match(sandbox, /^CapEff:\s+0+$/m);
+    assert.match(sandbox, /^CapBnd:\s+0+$/m);
+    assert.match(sandbox, /^NoNewPrivs:\s+1$/m);
+    assert.match(sandbox, /^Seccomp:\s+2$/m);
+    assert.match(sandbox, /^Max locked memory\s+unlimited\s+unlimited/m);
+    const [node] = JSON.parse(told.get('use')!).nodes;
+    assert.equal([node.transport, node.fabric.provider, node.fallbackChunks], ['fabric', 'verbs', 0]);
+    assert.match(told.get('reload')!, /^image\s+3\.00 MB/m);
+    assert.match(told.get('restart')!, /^image\s+3\.00 MB/m);
+    assert.match(told.get('stop')!, /^Result=success$/m);
+    assert.match(told.get('stop')!, /^ExecMainStatus=0$/m);
+  },
+);
 
 test.run();

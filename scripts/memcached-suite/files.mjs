@@ -34,7 +34,7 @@ export const NOT_APPLICABLE = {
   'misbehave.t': 'a command of memcached built to drop privileges',
   'proxy.t': "memcached's proxy",
   'refhang.t': SKIPPED,
-  'restart.t': "memcached's file format for restarts (-e); a node has --region",
+  'restart.t': "looks into memcached's own file beside that of -e; test/region-file.test.ts",
   'shutdown.t': 'the command shutdown (-A): clients cannot end a node',
   'slabhang.t': SKIPPED,
   'slabs-reassign-chunked.t': SLABS,

@@ -10,7 +10,7 @@ dpkg-deb --fsys-tarfile "$1" | tar -x --keep-directory-symlink -C /
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
 systemd-sysusers /usr/lib/sysusers.d/volley.conf
-echo 'VOLLEY_NODE_LISTEN=10.0.2.15' >/etc/default/volley-node
+printf '%s\n' VOLLEY_NODE_LISTEN=10.0.2.15 VOLLEY_NODE_REGION=/dev/shm/volley >/etc/default/volley-node
 
 # A target of nothing, and no tidying of /tmp: what else this system has is none of the test's.
 ln -s /dev/null /etc/systemd/system/systemd-tmpfiles-setup.service
@@ -43,6 +43,12 @@ cmp /tmp/image /tmp/copy
 
 step reload
 in_system systemctl reload volley-node.service
+volley images
+
+step restart
+in_system systemctl restart volley-node.service
+volley load image --out /tmp/kept >/dev/null
+cmp /tmp/image /tmp/kept
 volley images
 
 step stop
