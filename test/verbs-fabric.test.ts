@@ -9,14 +9,35 @@ import { VmPrograms } from './verbs/run-programs.js';
 /** Compiled programs in dist/test. */
 const FIGURES = 'verbs/over-verbs';
 const TRANSPORT = 'fabric-load.test';
-const programs = new VmPrograms([FIGURES], [TRANSPORT]);
+const DATAGRAMS = 'fabric-load.test,verbs;ofi_rxm';
+const ERRORS = 'verbs/errors';
+const OVERLOAD = 'verbs/overload';
+const FAILURES = 'verbs/failures';
+/** Figures first, alone in the VM; then all others, side by side. */
+const programs = new VmPrograms([FIGURES], [ERRORS, OVERLOAD, DATAGRAMS, '+', TRANSPORT, FAILURES]);
 
 const test = suite('fabric over verbs, on Soft-RoCE in a VM');
 const vmTest = findExecutable(DEFAULT_QEMU) ? test : test.skip;
 if (vmTest !== test) console.log(`skipped: ${DEFAULT_QEMU} is not installed; run: npm run setup`);
 
 vmTest('the tests of the fabric transport pass over connected endpoints', async () => {
-  await programs.passed(TRANSPORT, 10);
+  await programs.passed(TRANSPORT, 9);
+});
+
+vmTest('they pass over reliable datagrams', async () => {
+  await programs.passed(DATAGRAMS, 8);
+});
+
+vmTest('locked memory, a device, a port or a network that is missing is told clearly', async () => {
+  await programs.passed(ERRORS, 3);
+});
+
+vmTest('many clients with full windows against one node are all served or refused', async () => {
+  console.log(/\d+ clients, .*$/m.exec(await programs.passed(OVERLOAD, 1))![0]);
+});
+
+vmTest('nodes stopped, unplugged, too slow and killed with reads in flight do no harm', async () => {
+  console.log((await programs.passed(FAILURES, 5)).match(/^(client|node): .*$/gm)!.join('\n'));
 });
 
 interface Round {

@@ -11,7 +11,7 @@ import { SMALL_NODE } from '../support/fabric.js';
 import { HOST } from '../support/host.js';
 import { loadBytes, randomImage } from '../support/images.js';
 import { NetworkNamespace } from '../support/network-namespace.js';
-import { startVolleyNodeAt, VOLLEY_COMMAND } from '../support/nodes.js';
+import { startVolleyNodeAt, type TestNode, VOLLEY_COMMAND } from '../support/nodes.js';
 import { run } from './commands.js';
 
 const COMMAND_TIMEOUT_MS = 30_000;
@@ -81,17 +81,16 @@ function checkRefused({ code, stderr }: Ended, ...words: (string | RegExp)[]): v
   for (const word of words) assert.match(line, word, stderr);
 }
 
-/** Starts a node over verbs that holds the image, does the work, kills it. */
-async function withImage(address: string, work: (node: string) => Promise<void>): Promise<void> {
+const started: TestNode[] = [];
+
+/** Starts a node over verbs that holds the image. It lives as long as the tests do. */
+async function startWithImage(address: string): Promise<string> {
   const node = await startVolleyNodeAt(address, [], SMALL_NODE);
+  started.push(node);
   const cluster = await Cluster.connect({ nodes: [node.name], timeoutMs: 5000 });
-  try {
-    await cluster.upload(content, { name: 'image' });
-    await work(node.name);
-  } finally {
-    await cluster.close();
-    await node.process.kill();
-  }
+  await cluster.upload(content, { name: 'image' });
+  await cluster.close();
+  return node.name;
 }
 
 /** Why a client in this process takes another transport. */
@@ -109,18 +108,16 @@ async function reasonOfAuto(node: string): Promise<string> {
 
 test('memory that cannot be locked: the limit is told, and how to raise it', async () => {
   const words = [/cannot register \d+ kB/, /limit of locked memory is 64 kB/, /ulimit -l/, /LimitMEMLOCK=/];
-  await withImage(HOST, async (node) => {
-    const [refused, loaded] = await Promise.all([
-      startNode(UNPRIVILEGED, HOST, 'verbs'),
-      load(UNPRIVILEGED, node, 'auto'),
-    ]);
-    checkRefused(refused, ...words);
-    assert.is(loaded.code, 0, loaded.stderr);
-    // Small reads can be registered, the image's memory cannot: every chunk came over tcp, and it is told why.
-    const report = (JSON.parse(loaded.stdout) as LoadReport).nodes[0]!;
-    assert.is(report.fallbackChunks, 40);
-    for (const word of words) assert.match(report.fallbackReason, word);
-  });
+  const [refused, loaded] = await Promise.all([
+    startNode(UNPRIVILEGED, HOST, 'verbs'),
+    load(UNPRIVILEGED, node, 'auto'),
+  ]);
+  checkRefused(refused, ...words);
+  assert.is(loaded.code, 0, loaded.stderr);
+  // Small reads can be registered, the image's memory cannot: every chunk came over tcp, and it is told why.
+  const report = (JSON.parse(loaded.stdout) as LoadReport).nodes[0]!;
+  assert.is(report.fallbackChunks, 40);
+  for (const word of words) assert.match(report.fallbackReason, word);
 });
 
 test('no RDMA device: it is said of this host', async () => {
@@ -136,22 +133,20 @@ test('no RDMA device: it is said of this host', async () => {
       'mount -t sysfs sysfs /sys && exec "$@"',
       'sh',
     );
-    await withImage(HOST, async (node) => {
-      const [refused, offered, notLoaded, loaded] = await Promise.all([
-        startNode(within, bare.host, 'verbs'),
-        startNode(within, bare.host, 'auto'),
-        load(within, node, 'fabric'),
-        load(within, node, 'auto'),
-      ]);
-      checkRefused(refused, ...words);
-      assert.match(offered.stdout, '"event":"listening"', offered.stderr);
-      checkRefused(notLoaded, ...words, node, '--transport auto');
-      const report = (JSON.parse(loaded.stdout) as LoadReport).nodes[0]!;
-      assert.is(report.transport, 'tcp');
-      for (const word of words) assert.match(report.transportReason, word);
-    });
+    const [refused, offered, notLoaded, loaded, elsewhere] = await Promise.all([
+      startNode(within, bare.host, 'verbs'),
+      startNode(within, bare.host, 'auto'),
+      load(within, node, 'fabric'),
+      load(within, node, 'auto'),
+      startNode([], gateway, 'verbs'),
+    ]);
+    checkRefused(refused, ...words);
+    assert.match(offered.stdout, '"event":"listening"', offered.stderr);
+    checkRefused(notLoaded, ...words, node, '--transport auto');
+    const report = (JSON.parse(loaded.stdout) as LoadReport).nodes[0]!;
+    assert.is(report.transport, 'tcp');
+    for (const word of words) assert.match(report.transportReason, word);
     // This host's devices are up, but not on the network of the cable to there.
-    const elsewhere = await startNode([], gateway, 'verbs');
     checkRefused(elsewhere, 'rxe0 on eth0', 'not on a network with', gateway);
   });
 });
@@ -164,20 +159,23 @@ test('a port that is down: it is told with its interface', async () => {
   run('ip', 'link', 'set', name, 'up');
   run('ip', 'link', 'set', plug, 'up');
   run('rdma', 'link', 'add', device, 'type', 'rxe', 'netdev', name);
-  await withImage(address, async (node) => {
-    run('ip', 'link', 'set', plug, 'down');
-    const [refused, notLoaded, reason] = await Promise.all([
-      startNode([], address, 'verbs'),
-      load([], node, 'fabric'),
-      reasonOfAuto(node),
-    ]);
-    checkRefused(refused, ...words);
-    checkRefused(notLoaded, ...words, node, '--transport auto');
-    for (const word of words) assert.match(reason, word);
-  });
+  const weak = await startWithImage(address);
+  run('ip', 'link', 'set', plug, 'down');
+  const [refused, notLoaded, reason] = await Promise.all([
+    startNode([], address, 'verbs'),
+    load([], weak, 'fabric'),
+    reasonOfAuto(weak),
+  ]);
+  checkRefused(refused, ...words);
+  checkRefused(notLoaded, ...words, weak, '--transport auto');
+  for (const word of words) assert.match(reason, word);
 });
 
 // Devices are in this network namespace only, not in all.
 run('rdma', 'system', 'set', 'netns', 'exclusive');
-test.after(() => rmSync(folder, { recursive: true, force: true }));
+const node = await startWithImage(HOST);
+test.after(async () => {
+  await Promise.all(started.map((one) => one.process.kill()));
+  rmSync(folder, { recursive: true, force: true });
+});
 test.run();
