@@ -129,8 +129,8 @@ export class StorageNode {
   private openReaders(threads: number, board: SharedBoard): ReaderPool {
     const { options, region, log } = this;
     const { store, counters } = this.context;
-    const { maxConnections, idleTimeoutMs, stallTimeoutMs } = options;
-    const limits = { maxConnections, idleTimeoutMs, stallTimeoutMs };
+    const { maxConnections, busyWaitUs, idleTimeoutMs, stallTimeoutMs } = options;
+    const limits = { maxConnections, busyWaitUs, idleTimeoutMs, stallTimeoutMs };
     return new ReaderPool(
       { threads, board, region, store, counters, log, version: VERSION, ...limits },
       this.clients,

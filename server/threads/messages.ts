@@ -11,6 +11,7 @@ export interface ThreadSetup {
   version: string;
   idleTimeoutMs: number;
   stallTimeoutMs: number;
+  busyWaitUs: number;
 }
 
 /** What the main thread tells a reader thread. */

@@ -37,6 +37,7 @@ export interface ReaderPoolOptions {
   version: string;
   idleTimeoutMs: number;
   stallTimeoutMs: number;
+  busyWaitUs: number;
 }
 
 /** What becomes of clients that were handed over. */
@@ -67,7 +68,8 @@ export class ReaderPool {
   }
 
   private add(thread: number, region: number): void {
-    const { threads, board, maxConnections, version, idleTimeoutMs, stallTimeoutMs } = this.options;
+    const { threads, board, maxConnections, version, idleTimeoutMs, stallTimeoutMs, busyWaitUs } =
+      this.options;
     const counts = threadCountsMemory();
     const setup = {
       thread,
@@ -79,6 +81,7 @@ export class ReaderPool {
       version,
       idleTimeoutMs,
       stallTimeoutMs,
+      busyWaitUs,
     };
     const onMessage = (event: FromThread) => this.take(thread, event);
     this.workers.push(

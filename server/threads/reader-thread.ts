@@ -30,7 +30,7 @@ export class ReaderThread {
   private readonly flights: ThreadFlights;
   private readonly reading: ReadContext;
   private readonly context: ConnectionContext;
-  private readonly receiver = new Receiver(0);
+  private readonly receiver: Receiver;
   private readonly connections = new Map<number, Connection>();
   private ticks = 0;
   private isDraining = false;
@@ -46,6 +46,7 @@ export class ReaderThread {
     const view = new (native().RegionView)(setup.region);
     const store = new ReadStore(view, clock, counters, (key) => tell({ event: 'damaged', key }));
     this.board = board;
+    this.receiver = new Receiver(setup.busyWaitUs);
     this.flights = new ThreadFlights(board, thread);
     this.reading = { store, counters, clock, version, isRecalled: () => board.isRecalled };
     this.context = {
