@@ -11,7 +11,7 @@ const test = suite('what reader threads send while the store changes');
 
 const MIB = 1024 * 1024;
 /** Seconds that each hammering takes; more by hand. */
-const SECONDS = Number(process.env.VOLLEY_HAMMER_SECONDS ?? 2);
+const SECONDS = Number(process.env.VOLLEY_HAMMER_SECONDS ?? 1.5);
 const READERS = 6;
 const running = new Set<StorageNode>();
 

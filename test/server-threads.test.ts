@@ -7,6 +7,7 @@ import type { NodeOptions } from '../server/options.js';
 import { SharedBoard } from '../server/threads/shared-board.js';
 import { SharedFlights } from '../server/threads/shared-flights.js';
 import { ThreadFlights } from '../server/threads/thread-flights.js';
+import { authFile } from './support/auth-file.js';
 import { RawClient, until } from './support/memcached.js';
 
 const test = suite('reader threads of a node');
@@ -177,6 +178,12 @@ test('a node that stops answers what its threads have received, within its deadl
   await deaf!.close();
 });
 
+test('clients that have to authenticate are all served by the main thread', async () => {
+  const node = await started({ authFile: authFile(), logLevel: 'silent' });
+  assert.is(node.readers, null);
+  assert.match(await clientOf(node).send('get a\r\nquit\r\n').answer(), /^CLIENT_ERROR unauthenticated\r\n/);
+});
+
 test('a node has one thread unless told otherwise, and 64 at most', async () => {
   const node = await started({ threads: 1 });
   assert.is(node.readers, null);
@@ -186,7 +193,9 @@ test('a node has one thread unless told otherwise, and 64 at most', async () => 
 
 /** The thread behind a node's pool. */
 const workerOf = (node: StorageNode, thread: number) =>
-  (node.readers as unknown as { workers: { worker: Worker | null; check(): void }[] }).workers[thread]!;
+  (node.readers as unknown as { workers: { worker: Worker; isUp: boolean; check(): void }[] }).workers[
+    thread
+  ]!;
 
 test('a thread that ends takes its clients with it and is replaced, and no memory stays held', async () => {
   const node = await started({
@@ -202,13 +211,13 @@ test('a thread that ends takes its clients with it and is replaced, and no memor
   deaf.send(`get ${keys.join(' ')}\r\n`);
   const others = await readers(node, 2);
   await ask(node, keys.map((key) => `delete ${key}\r\n`).join(''));
-  await workerOf(node, 0).worker!.terminate();
+  await workerOf(node, 0).worker.terminate();
   await until(() => node.counters.currConnections === 2, 'its clients to be gone');
   assert.is(
     await ask(node, keys.map((key) => set(key, letters('x'))).join('')),
     `OK\r\n${'STORED\r\n'.repeat(8)}`,
   );
-  await until(() => workerOf(node, 0).worker !== null, 'another thread in its place');
+  await until(() => workerOf(node, 0).isUp, 'another thread in its place');
   const again = await readers(node, 4);
   assert.is(await again[3]!.send('get i\r\n').answer('END\r\n'), 'END\r\n');
   for (const client of [deaf, ...others, ...again]) await client.close();
@@ -218,8 +227,8 @@ test('a thread without a heartbeat for long is ended', async () => {
   const node = await started({ threads: 2, logLevel: 'silent' });
   const before = workerOf(node, 0).worker;
   for (let i = 0; i <= 41; i++) workerOf(node, 0).check();
-  await until(() => workerOf(node, 0).worker === null, 'the thread to be ended');
-  await until(() => workerOf(node, 0).worker !== null, 'another one');
+  await until(() => !workerOf(node, 0).isUp, 'the thread to be ended');
+  await until(() => workerOf(node, 0).isUp, 'another one');
   assert.is.not(workerOf(node, 0).worker, before);
 });
 

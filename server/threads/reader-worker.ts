@@ -20,7 +20,9 @@ export interface ReaderWorkerOptions {
 
 /** Keeps one reader thread alive: starts it, ends it when it hangs, and starts it again. */
 export class ReaderWorker {
+  /** The thread, from its start to its end. */
   private worker: Worker | null = null;
+  private isReady = false;
   private isStopping = false;
   private restarting: NodeJS.Timeout | undefined;
   private heartbeat = 0;
@@ -31,7 +33,7 @@ export class ReaderWorker {
 
   /** Whether clients can be given to it. */
   get isUp(): boolean {
-    return this.worker !== null;
+    return this.isReady;
   }
 
   /** Resolves when the thread serves. @throws VolleyError ERR_VOLLEY_SETUP when it does not within 10 s */
@@ -54,6 +56,7 @@ export class ReaderWorker {
   private spawn(): Promise<boolean> {
     const { setup, onMessage } = this.options;
     const worker = new Worker(new URL('./reader-main.js', import.meta.url), { workerData: setup });
+    this.worker = worker;
     this.silentChecks = 0;
     this.fault = '';
     return new Promise((resolve) => {
@@ -62,26 +65,27 @@ export class ReaderWorker {
           onMessage(event);
           return;
         }
-        this.worker = worker;
+        this.isReady = true;
         resolve(true);
       });
       worker.on('error', (error) => {
         this.fault = error.message;
       });
       worker.on('exit', () => {
-        this.ended(worker);
+        this.ended();
         resolve(false);
       });
     });
   }
 
-  private ended(worker: Worker): void {
-    if (this.isStopping) return;
-    const wasUp = this.worker === worker;
+  private ended(): void {
+    const wasReady = this.isReady;
     this.worker = null;
+    this.isReady = false;
+    if (this.isStopping) return;
     // Nothing of it can be under way any more: its sockets are closed.
     this.options.board.announce(this.options.setup.thread, 0);
-    if (wasUp) this.options.onLost(this.fault || 'it has hung for 10 s');
+    if (wasReady) this.options.onLost(this.fault || 'it has hung for 10 s');
     this.restarting = setTimeout(() => void this.spawn(), RESTART_MS);
   }
 
@@ -103,6 +107,5 @@ export class ReaderWorker {
     this.isStopping = true;
     clearTimeout(this.restarting);
     await this.worker?.terminate();
-    this.worker = null;
   }
 }
