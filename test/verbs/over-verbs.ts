@@ -24,7 +24,7 @@ import { HOST } from '../support/host.js';
 import { startVolleyNode, type TestNode, withNodes } from '../support/nodes.js';
 
 const PROVIDER = process.env.VOLLEY_TEST_FABRIC ?? 'verbs';
-const IMAGE_BYTES = 32 << 20;
+const IMAGE_BYTES = 64 << 20;
 const ROUNDS = 3;
 const READS = 1000;
 const READ_BYTES = 32 << 10;
