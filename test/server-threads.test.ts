@@ -73,6 +73,7 @@ test('statistics are sums over the threads, from the moment of the answer on', a
   assert.ok((await stat(node, 'bytes_written')) > 9 * 2000);
   const metrics = await (await fetch(`http://127.0.0.1:${node.metricsPort}/metrics`)).text();
   assert.match(metrics, /memcached_commands_total\{command="get",status="hit"\} 18/);
+  for (const client of clients) await client.send('get a\r\n').answer('END\r\n');
   await ask(node, 'stats reset\r\n');
   assert.is(await stat(node, 'cmd_get'), 0);
   await clients[0]!.send('get b\r\n').answer('END\r\n');
