@@ -48,6 +48,18 @@ export const VOLLEY_METRICS: readonly MetricRow[] = [
       ]),
   },
   {
+    name: 'volley_thread_connections',
+    type: 'gauge',
+    help: 'Clients with reader threads (-t)',
+    samples: ({ volley: { thread_connections } }) => samplesOf([[thread_connections, {}]]),
+  },
+  {
+    name: 'volley_thread_moves_total',
+    type: 'counter',
+    help: 'Clients that moved from a reader thread to the main thread',
+    samples: ({ volley: { thread_moves } }) => samplesOf([[thread_moves, {}]]),
+  },
+  {
     name: 'volley_reads_total',
     type: 'counter',
     help: 'Values read, by transport: over tcp hits of get, else what clients told',
