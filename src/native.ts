@@ -201,8 +201,11 @@ export interface FabricOffer {
 export interface RemoteRegion {
   readonly info: RegionInfo;
   readonly way: FabricUse;
-  /** Copies the hashtable, so that chunks need no reading of buckets before them. */
-  copyTable(timeoutMs: number): Promise<void>;
+  /**
+   * Copies the hashtable, so that chunks need no reading of buckets before them; unless it takes more than `bytesMax`.
+   * @returns the bytes that were read for it
+   */
+  copyTable(bytesMax: number, timeoutMs: number): Promise<number>;
   close(): void;
 }
 

@@ -12,7 +12,7 @@ import { native, ROOT } from '../src/native.js';
 import { HOST } from './support/host.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
-import { deleteItem, setItem } from './support/raw-client.js';
+import { ask, deleteItem, setItem } from './support/raw-client.js';
 import { rejects } from './support/rejection.js';
 
 /**
@@ -57,8 +57,9 @@ function fallbackChunks({ nodes }: LoadReport): number {
 /** A chunk is found in its first bucket or in its other one. */
 const BUCKETS_OF_20: [least: number, most: number] = [20 * BUCKET_BYTES, 40 * BUCKET_BYTES];
 
+/** Of a table its bucket count is read first. */
 function tableBytes(cluster: Cluster): number {
-  return cluster.nodes.reduce((sum, { region }) => sum + region!.info.bucketCount * BUCKET_BYTES, 0);
+  return cluster.nodes.reduce((sum, { region }) => sum + 8 + region!.info.bucketCount * BUCKET_BYTES, 0);
 }
 
 for (const [what, chunks, indexBounds] of [
@@ -110,6 +111,28 @@ test('a node is not asked for anything while chunks are read', async () => {
     byFabric,
   );
 });
+
+commandTest(
+  'a table that has grown since the client came is copied as it is now, and told as such',
+  async () => {
+    const items = Array.from({ length: 6000 }, (_, i) => `set key-${i} 0 0 1 noreply\r\nx\r\n`);
+    const start = () => startVolleyNode('--fabric', PROVIDER, '--hugepages', 'off', '-m', '64');
+    await withNodes([start], (node) =>
+      withCluster(
+        [node],
+        async (cluster) => {
+          const small = cluster.nodes[0]!.region!.info.bucketCount;
+          await ask(node.port, `${items.join('')}mn\r\n`, 'MN\r\n');
+          await cluster.upload(randomImage(640), { name: 'image' });
+          const { report } = await loadBytes(cluster, 'image');
+          assert.is(report.nodes[0]!.fallbackChunks, 0);
+          assert.ok(report.nodes[0]!.indexBytes > 8 + small * BUCKET_BYTES, `${report.nodes[0]!.indexBytes}`);
+        },
+        byFabric,
+      ),
+    );
+  },
+);
 
 test('chunks that were deleted and stored anew after the table was copied are found all the same', async () => {
   // Holds the image and little more; its table is small enough to be copied.

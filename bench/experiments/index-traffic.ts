@@ -12,10 +12,12 @@ export async function indexTraffic(): Promise<Figure[]> {
   const node = await startNode('4400M', '--fabric', 'net');
   const destination = native().GuestMemory.create(IMAGE_BYTES);
   try {
-    const cluster = await Cluster.connect({ nodes: [node.name], transport: 'fabric' });
+    const uploader = await Cluster.connect({ nodes: [node.name] });
     for (let image = 0; image < IMAGES; image++) {
-      await cluster.upload(randomImage(IMAGE_BYTES), { name: `image-${image}` });
+      await uploader.upload(randomImage(IMAGE_BYTES), { name: `image-${image}` });
     }
+    await uploader.close();
+    const cluster = await Cluster.connect({ nodes: [node.name], transport: 'fabric' });
     const { nodes, gbPerSecond } = await cluster.load(await cluster.open('image-17'), { destination });
     const tableBytes = cluster.nodes[0]!.region!.info.bucketCount * 128;
     await cluster.close();

@@ -12,7 +12,7 @@ const copied = new WeakSet<RemoteRegion>();
  * Copies the hashtables of nodes that are read over a fabric, where that is cheap beside what a load wants from them.
  * A copy that fails is no failure of the load: buckets are read instead, or the node proves dead.
  * @param sources per chunk the node to read it from
- * @returns per node the bytes that were copied
+ * @returns per node the bytes that were read for that
  */
 export async function copyTables(
   nodes: readonly ClusterNode[],
@@ -26,16 +26,13 @@ export async function copyTables(
   const copying = nodes.map(async ({ transport, region }, node) => {
     if (transport !== 'fabric') return 0;
     const remote = region as RemoteRegion;
-    const tableBytes = remote.info.bucketCount * BUCKET_BYTES;
-    if (copied.has(remote) || tableBytes > chunks[node]! * chunkBytes * INDEX_SHARE_MAX) return 0;
+    const bytesMax = Math.floor(chunks[node]! * chunkBytes * INDEX_SHARE_MAX);
+    // Tables only grow.
+    if (copied.has(remote) || remote.info.bucketCount * BUCKET_BYTES > bytesMax) return 0;
     copied.add(remote);
-    return remote.copyTable(timeoutMs).then(
-      () => tableBytes,
-      () => {
-        copied.delete(remote);
-        return 0;
-      },
-    );
+    const bytes = await remote.copyTable(bytesMax, timeoutMs).catch(() => 0);
+    if (bytes < BUCKET_BYTES) copied.delete(remote);
+    return bytes;
   });
   return Promise.all(copying);
 }

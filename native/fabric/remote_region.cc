@@ -46,15 +46,20 @@ std::unique_ptr<FabricConnection> RemoteRegion::Connect() const {
   }
 }
 
-void RemoteRegion::CopyTable(int timeoutMs) {
+uint64_t RemoteRegion::CopyTable(uint64_t bytesMax, int timeoutMs) {
   const std::unique_ptr<FabricConnection> connection = Connect();
   uint64_t count = 0;
+  // It has grown since the region was opened, or is growing.
   ReadNow(*connection, offsetof(RegionHeader, bucketCount), &count, sizeof count, timeoutMs);
   NoteBucketCount(count);
-  auto copy = std::make_shared<TableCopy>(bucketCount());
-  ReadNow(*connection, header_.tableOffset, copy->buckets.data(), copy->buckets.size() * sizeof(Bucket), timeoutMs);
+  const uint64_t buckets = bucketCount();
+  const uint64_t bytes = buckets * sizeof(Bucket);
+  if (sizeof count + bytes > bytesMax) return sizeof count;
+  auto copy = std::make_shared<TableCopy>(buckets);
+  ReadNow(*connection, header_.tableOffset, copy->buckets.data(), bytes, timeoutMs);
   const std::lock_guard lock(copying_);
   table_ = std::move(copy);
+  return sizeof count + bytes;
 }
 
 std::shared_ptr<const TableCopy> RemoteRegion::table() const {

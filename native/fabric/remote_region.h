@@ -44,8 +44,8 @@ class RemoteRegion {
   void NoteBucketCount(uint64_t count);
   /// The table as it was copied last, or null. Any thread may ask.
   std::shared_ptr<const TableCopy> table() const;
-  /// Copies the table. Throws as the constructor does.
-  void CopyTable(int timeoutMs);
+  /// Copies the table, unless that takes more than `bytesMax`. Returns the bytes read for it. Throws as the constructor does.
+  uint64_t CopyTable(uint64_t bytesMax, int timeoutMs);
 
   /// Begins a connection of its own. A failure is a broken connection.
   std::unique_ptr<FabricConnection> Connect() const;

@@ -67,14 +67,11 @@ Napi::Value RemoteRegionObject::Way(const Napi::CallbackInfo& info) {
 
 Napi::Value RemoteRegionObject::CopyTable(const Napi::CallbackInfo& info) {
   if (!region_) throw Napi::Error::New(info.Env(), "the region is closed");
-  const int timeoutMs = static_cast<int>(ToInteger(info[0], "timeoutMs", INT32_MAX));
-  return Background<std::shared_ptr<RemoteRegion>>::Start(
-      info.Env(),
-      [region = region_, timeoutMs] {
-        region->CopyTable(timeoutMs);
-        return region;
-      },
-      [](Napi::Env env, std::shared_ptr<RemoteRegion>&) -> Napi::Value { return env.Undefined(); });
+  const uint64_t bytesMax = ToInteger(info[0], "bytesMax");
+  const int timeoutMs = static_cast<int>(ToInteger(info[1], "timeoutMs", INT32_MAX));
+  return Background<uint64_t>::Start(
+      info.Env(), [region = region_, bytesMax, timeoutMs] { return region->CopyTable(bytesMax, timeoutMs); },
+      [](Napi::Env env, uint64_t& bytes) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(bytes)); });
 }
 
 }  // namespace volley
