@@ -22,7 +22,7 @@ const READ_TIMEOUT_MS = 500;
 /** How long a destination is watched after its load has ended. */
 const WATCH_MS = 700;
 const FAILURES = Number(process.env.VOLLEY_TEST_FAILURES ?? 200);
-const FAILURES_TIMEOUT_MS = 90_000;
+const FAILURES_TIMEOUT_MS = FAILURES * 450;
 /** A connection's own; a page per failure would be 800 kB. */
 const PINNED_BYTES_MAX = 256 << 10;
 /** What allocators may keep. */
