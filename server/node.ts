@@ -37,9 +37,11 @@ import { SharedBoard } from './threads/shared-board.js';
 import { SharedFlights } from './threads/shared-flights.js';
 import { Waiters } from './waiters.js';
 
+/** How often housekeeping looks for what is to do: while slots rest or items expire, and while nothing does. */
 const TICK_MS = 250;
-/** How often connections are asked whether they stall, in ticks. */
-const STALL_CHECK_TICKS = 4;
+const IDLE_TICK_MS = 1000;
+/** How often connections are asked whether they stall. */
+const STALL_CHECK_MS = 1000;
 const PACKAGE: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** The memcached whose commands are spoken, for clients that look at the number, then our own version. */
 const VERSION = `1.6.0-volley-${PACKAGE.version}`;
@@ -68,7 +70,7 @@ export class StorageNode {
   private readonly metrics: MetricsServer;
   private status: 'starting' | 'serving' | 'draining' = 'starting';
   private ticker: NodeJS.Timeout | undefined;
-  private ticks = 0;
+  private stallsCheckedMs = 0;
   private stopped: Promise<void> | undefined;
   /** Whether the region is gone. */
   private isClosed = false;
@@ -256,8 +258,7 @@ export class StorageNode {
       await this.stop();
       throw error;
     }
-    this.ticker = setInterval(() => this.tick(), TICK_MS);
-    this.ticker.unref();
+    this.tick();
     this.status = 'serving';
     if (this.options.threads > 1 && this.readers === null) this.log.warn(NO_READERS);
     this.log.info({ place: this.place, epoch: this.epoch }, 'serving');
@@ -294,8 +295,14 @@ export class StorageNode {
     this.slots.release();
     this.readers?.tick(this.slots.isHeldUp);
     this.context.sweeper.tick();
-    this.ticks++;
-    if (this.ticks % STALL_CHECK_TICKS === 0) this.clients.shed();
+    const now = systemClock.monotonicMs();
+    if (now - this.stallsCheckedMs >= STALL_CHECK_MS) {
+      this.stallsCheckedMs = now;
+      this.clients.shed();
+    }
+    const isBusy = this.slots.resting > 0 || this.context.store.tally.expiringItems > 0;
+    this.ticker = setTimeout(() => this.tick(), isBusy ? TICK_MS : IDLE_TICK_MS);
+    this.ticker.unref();
   }
 
   /**
@@ -321,7 +328,7 @@ export class StorageNode {
 
   private async shutDown(): Promise<void> {
     this.status = 'draining';
-    clearInterval(this.ticker);
+    clearTimeout(this.ticker);
     this.region.unshare();
     this.localPath = null;
     const closed = this.listeners.close();
