@@ -6,6 +6,7 @@
 #include "objects/fabric_object.h"
 #include "objects/guest_memory_object.h"
 #include "objects/local_region_object.h"
+#include "objects/poller_object.h"
 #include "objects/reader_object.h"
 #include "objects/region_object.h"
 #include "objects/region_view_object.h"
@@ -31,6 +32,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("setBusyWait", Napi::Function::New<&SetBusyWait>(env, "setBusyWait"));
   exports.Set("sendNow", Napi::Function::New<&SendNow>(env, "sendNow"));
   exports.Set("GuestMemory", data->guestMemory.Value());
+  exports.Set("Poller", PollerObject::Define(env));
   exports.Set("Reader", ReaderObject::Define(env));
   return exports;
 }

@@ -54,8 +54,13 @@ export class Clients implements HandedEvents {
       this.log.info({ reason }, 'a TLS handshake failed');
     };
     const onSecure = (socket: Socket) => {
-      const connection = this.serve(socket);
-      socket.on('data', (bytes) => connection.received(bytes, bytes.length));
+      const inlet = {
+        pause: () => void socket.pause(),
+        resume: () => void socket.resume(),
+        discard: () => void socket.resume(),
+      };
+      const connection = this.serve(socket, { inlet, sendNow: null });
+      socket.on('data', (bytes) => connection.received(bytes, 0, bytes.length));
     };
     return new TlsGate(this.options, onSecure, onFailed);
   }
@@ -90,10 +95,10 @@ export class Clients implements HandedEvents {
     return true;
   }
 
-  private servePlain(accepted: Socket, id?: number): Connection {
-    const own = this.receiver.adopt(accepted, (bytes, end) => connection.received(bytes, end));
-    this.hold(own.socket);
-    const connection = this.serve(own.socket, own.sendNow, id);
+  private servePlain(socket: Socket, id?: number): Connection {
+    const adopted = this.receiver.adopt(socket, (...received) => connection.received(...received));
+    this.hold(socket);
+    const connection = this.serve(socket, adopted, id);
     return connection;
   }
 
@@ -103,7 +108,7 @@ export class Clients implements HandedEvents {
     const socket = openDescriptor(descriptor);
     if (socket === null) return;
     const connection = this.servePlain(socket, id);
-    connection.goOnWith(unread, unread.length);
+    connection.goOnWith(unread, 0, unread.length);
     if (this.isDraining) connection.drain();
   }
 
@@ -134,9 +139,9 @@ export class Clients implements HandedEvents {
     socket.once('close', () => this.sockets.delete(socket));
   }
 
-  private serve(socket: Socket, sendNow: Adopted['sendNow'] = null, id: number = ++this.served): Connection {
+  private serve(socket: Socket, { inlet, sendNow }: Adopted, id: number = ++this.served): Connection {
     const peer = peerOf(socket);
-    const connection = new Connection(socket, sendNow, peer, this.context, () => {
+    const connection = new Connection(socket, inlet, sendNow, peer, this.context, () => {
       this.connections.delete(id);
       this.noteGone(peer);
     });
@@ -179,6 +184,7 @@ export class Clients implements HandedEvents {
     for (const connection of this.connections.values()) connection.destroy();
     for (const socket of this.sockets) socket.destroy();
     this.rejections.destroy();
+    this.receiver.close();
   }
 
   private allSaid(): boolean {

@@ -3,6 +3,7 @@ import type { Clock } from './clock.js';
 import type { ConnectionFacts } from './connection-stats.js';
 import type { Converse, Speaker } from './conversation.js';
 import type { Flights } from './flights.js';
+import type { Inlet } from './inlet.js';
 import { formatAddress } from './listen-address.js';
 import { Output, type SendNow } from './output.js';
 import type { Parser } from './protocol/commands.js';
@@ -53,6 +54,7 @@ export class Connection {
 
   constructor(
     private readonly socket: Socket,
+    private readonly inlet: Inlet,
     sendNow: SendNow | null,
     /** Who it is, for the log. */
     readonly peer: string,
@@ -79,29 +81,29 @@ export class Connection {
     socket.on('close', () => this.closed());
   }
 
-  /** Takes what the client sent, bytes[0, end). The bytes may be others when it has returned. */
-  received(bytes: Buffer, end: number): void {
-    this.context.counters.bytesRead += end;
-    this.goOnWith(bytes, end);
+  /** Takes what the client sent, bytes[start, end). The bytes may be others when it has returned. */
+  received(bytes: Buffer, start: number, end: number): void {
+    this.context.counters.bytesRead += end - start;
+    this.goOnWith(bytes, start, end);
   }
 
   /** Takes what the client sent, and what somebody else has received and counted. */
-  goOnWith(bytes: Uint8Array, end: number): void {
+  goOnWith(bytes: Uint8Array, start: number, end: number): void {
     this.receivedMs = this.context.clock.monotonicMs();
-    if (this.closingMs !== null || end === 0) return;
+    if (this.closingMs !== null || start === end) return;
     if (this.readingPaused) {
-      this.keep(bytes.subarray(0, end));
+      this.keep(bytes.subarray(start, end));
       return;
     }
-    this.parser ??= this.begin(bytes[0]!);
-    this.take(bytes, end);
+    this.parser ??= this.begin(bytes[start]!);
+    this.take(bytes, start, end);
     if (this.leftover.length > 0) this.leftover = Buffer.from(this.leftover);
   }
 
   /** A paused connection reads on for a while: otherwise it would not notice that its client has left. */
   private keep(bytes: Uint8Array): void {
     this.leftover = Buffer.concat([this.leftover, bytes]);
-    if (this.leftover.length > PAUSED_BYTES_MAX) this.socket.pause();
+    if (this.leftover.length > PAUSED_BYTES_MAX) this.inlet.pause();
   }
 
   private begin(first: number): Parser {
@@ -111,8 +113,8 @@ export class Connection {
     return parser;
   }
 
-  private take(bytes: Uint8Array, end: number): void {
-    let stopped = 0;
+  private take(bytes: Uint8Array, start: number, end: number): void {
+    let stopped = start;
     // Where the system takes all answers at once, a parser that stopped for them may go on.
     do {
       this.taking = true;
@@ -133,13 +135,13 @@ export class Connection {
 
   /** Gives the client away, who is somebody else's from now on: reads no more, and returns what was not taken. */
   release(): Uint8Array {
-    this.socket.pause();
+    this.inlet.pause();
     return Buffer.concat([this.session?.unread ?? NOTHING, this.leftover]);
   }
 
   private pauseReading(): void {
     this.readingPaused = true;
-    if (this.leftover.length > PAUSED_BYTES_MAX) this.socket.pause();
+    if (this.leftover.length > PAUSED_BYTES_MAX) this.inlet.pause();
   }
 
   private outputTaken(): void {
@@ -153,10 +155,10 @@ export class Connection {
     // The writes of a connection that is destroyed end too.
     if (this.socket.destroyed) return;
     if (this.readingPaused && this.closingMs === null && !this.session!.paused) {
-      this.take(this.leftover, this.leftover.length);
+      this.take(this.leftover, 0, this.leftover.length);
       if (!this.session!.paused) {
         this.readingPaused = false;
-        this.socket.resume();
+        this.inlet.resume();
       }
     }
     if (this.draining) this.closeIfIdle();
@@ -180,7 +182,7 @@ export class Connection {
     this.leftover = NOTHING;
     this.session?.close();
     this.socket.end();
-    this.socket.resume();
+    this.inlet.discard();
   }
 
   /** How the connection stands; `id` is what to call it. */

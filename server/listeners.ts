@@ -57,7 +57,13 @@ export class Listeners {
 
   private async open(where: ListenOptions, plain: boolean, name: string): Promise<Server> {
     const { onSocket, onError } = this.options;
-    const settings = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+    const settings = {
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+      // Whoever serves a client decides how its socket is read.
+      pauseOnConnect: true,
+    };
     const server = createServer(settings, (socket) => onSocket(socket, plain));
     this.servers.push(server);
     await new Promise<void>((resolve, reject) => {

@@ -1,61 +1,61 @@
-import { Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from 'node:net';
-import { native } from '../src/native.js';
+import type { Socket } from 'node:net';
+import { native, type Poller } from '../src/native.js';
+import type { Inlet, OnBytes } from './inlet.js';
+import type { SendNow } from './output.js';
+import { PolledInlet } from './polled-inlet.js';
 
 const BUFFER_BYTES = 256 * 1024;
+/** Sockets that are received from in one turn of the event loop, at most. */
+const SOCKETS_PER_TURN = 128;
 
-/** What Node keeps of a socket behind its interface. */
-interface Handled {
-  _handle?: { fd?: number } | null;
-}
-
-/** A socket to go on with, and a shorter way to write to it, where there is one. */
+/** How to serve a socket. */
 export interface Adopted {
-  socket: Socket;
-  /** Sends what the system takes at once. @returns the bytes it took; 0 when the socket is closed */
-  sendNow: ((pieces: readonly Uint8Array[]) => number) | null;
+  inlet: Inlet;
+  /** A shorter way to write to it than its own, where there is one. */
+  sendNow: SendNow | null;
 }
 
 /**
- * Reads all of a node's plain connections into one buffer. By themselves sockets take a new buffer of 64 KiB for each read;
- * under a load of sets these are what the garbage collector is busy with, more than the node with the sets.
+ * Receives for all of a thread's plain connections, into one buffer, and from all that have something in one turn of the event
+ * loop. By themselves sockets are an event each, which with a thousand of them costs more than to answer; and they take a new
+ * buffer of 64 KiB for each read, which under a load of sets is what the garbage collector is busy with.
  */
 export class Receiver {
   private readonly buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  private readonly received = new Uint32Array(3 * SOCKETS_PER_TURN);
+  private readonly inlets: (PolledInlet | null)[] = [];
+  private readonly freeIndexes: number[] = [];
+  private readonly poller: Poller;
 
   /** @param busyWaitUs microseconds that this thread waits for the next request before it sleeps */
   constructor(busyWaitUs: number) {
     native().setBusyWait(busyWaitUs * 1000);
+    this.poller = new (native().Poller)(this.buffer, this.received, (count) => this.deliver(count));
   }
 
-  /**
-   * Takes over a socket that a server has just accepted and that nobody has read from.
-   * @param onBytes gets what was received, buffer[0, bytes); the bytes are others as soon as it has returned
-   */
-  adopt(accepted: Socket, onBytes: (buffer: Buffer, bytes: number) => void): Adopted {
-    const handle = (accepted as Handled)._handle;
-    if (!handle) {
-      // Closed already, or a Node that keeps it elsewhere: then as everywhere else.
-      accepted.on('data', (bytes) => onBytes(bytes, bytes.length));
-      return { socket: accepted, sendNow: null };
+  /** Receives for a socket that nobody reads from, as one is that was accepted paused. */
+  adopt(socket: Socket, onBytes: OnBytes): Adopted {
+    const index = this.freeIndexes.pop() ?? this.inlets.length;
+    const inlet = new PolledInlet(this.poller, index, socket, onBytes);
+    this.inlets[index] = inlet;
+    // The event loop closes sockets between its turns: no bytes are under way to what had this index before.
+    socket.once('close', () => {
+      this.inlets[index] = null;
+      this.freeIndexes.push(index);
+    });
+    inlet.resume();
+    return { inlet, sendNow: (pieces) => inlet.send(pieces) };
+  }
+
+  private deliver(count: number): void {
+    const { received, buffer, inlets } = this;
+    for (let at = 0; at < 3 * count; at += 3) {
+      inlets[received[at]!]?.take(buffer, received[at + 1]!, received[at + 2]!);
     }
-    const { buffer } = this;
-    const callback = (bytes: number): boolean => {
-      onBytes(buffer, bytes);
-      return true;
-    };
-    // A server can't be told to accept with `onread`, so the handle is given to a socket that was made with it.
-    const options: SocketConstructorOpts & Pick<TcpSocketConnectOpts, 'onread'> & { handle: object } = {
-      handle,
-      onread: { buffer, callback },
-    };
-    const socket = new Socket(options);
-    (accepted as Handled)._handle = null;
-    accepted.destroy();
-    return { socket, sendNow: (pieces) => sendOver(socket, pieces) };
   }
-}
 
-function sendOver(socket: Socket, pieces: readonly Uint8Array[]): number {
-  const descriptor = (socket as Handled)._handle?.fd ?? -1;
-  return descriptor < 0 ? 0 : native().sendNow(descriptor, pieces, pieces.length);
+  /** Receives nothing any more. */
+  close(): void {
+    this.poller.close();
+  }
 }

@@ -342,6 +342,21 @@ export interface Reader {
   readonly progress: BigUint64Array;
 }
 
+/** Receives from many sockets of one thread: in each turn of its event loop in one go from all that have something. */
+export interface Poller {
+  /**
+   * Watches a socket from now on, which nobody else may read from. Whoever closes it removes it first where its connection
+   * has other descriptors, too.
+   * @param index what to call it
+   * @throws Error ERR_VOLLEY_MEMORY, ERR_VOLLEY_USAGE when it is watched already or is no socket
+   */
+  add(descriptor: number, index: number): void;
+  /** Watches a socket no longer. */
+  remove(descriptor: number): void;
+  /** Watches nothing any more. */
+  close(): void;
+}
+
 export interface Native {
   Region: new (options: {
     arenaBytes: number;
@@ -386,6 +401,17 @@ export interface Native {
    * @returns the bytes that it took; fewer than all when it is full or broken
    */
   sendNow(descriptor: number, pieces: readonly Uint8Array[], count: number): number;
+  /**
+   * @param buffer where to receive, at least 16 KiB
+   * @param received three elements per socket: its index, and where in the buffer what came from it begins and ends; nothing
+   * came where its client will send no more or the connection is broken, which is told until it is removed
+   * @param onReceived called with the number of sockets that `received` tells of
+   */
+  Poller: new (
+    buffer: Uint8Array,
+    received: Uint32Array,
+    onReceived: (count: number) => void,
+  ) => Poller;
   /**
    * Has this thread's event loop look for events for so many nanoseconds after each sendNow() before it sleeps; at most a
    * second. Where nothing comes of it the loop sleeps more and more often at once. Default 0: it always does.

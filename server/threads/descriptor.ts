@@ -1,14 +1,14 @@
 import { closeSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { Socket, type SocketConstructorOpts } from 'node:net';
 import { native } from '../../src/native.js';
+import { descriptorOf } from '../socket-descriptor.js';
 
 /**
  * Takes a socket's connection out of this thread's hands: returns another descriptor of it, and lets go of the socket without
  * the client noticing. -1 when the socket is closed, or no descriptor is left; then it stays as it is.
  */
 export function takeDescriptor(socket: Socket): number {
-  // What Node keeps of a socket behind its interface.
-  const descriptor = (socket as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+  const descriptor = descriptorOf(socket);
   if (descriptor < 0) return -1;
   try {
     const copy = native().duplicate(descriptor);
@@ -19,10 +19,20 @@ export function takeDescriptor(socket: Socket): number {
   }
 }
 
-/** Makes a socket of a descriptor that another thread has taken; null, and the descriptor closed, when the system refuses. */
+/**
+ * Makes a socket, which nobody reads from, of a descriptor that another thread has taken; null, and the descriptor closed, when
+ * the system refuses.
+ */
 export function openDescriptor(descriptor: number): Socket | null {
   try {
-    return new Socket({ fd: descriptor, readable: true, writable: true });
+    // What a server's pauseOnConnect comes down to.
+    const options: SocketConstructorOpts & { pauseOnCreate: boolean } = {
+      fd: descriptor,
+      readable: true,
+      writable: true,
+      pauseOnCreate: true,
+    };
+    return new Socket(options);
   } catch {
     closeSync(descriptor);
     return null;

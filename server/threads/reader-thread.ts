@@ -69,20 +69,18 @@ export class ReaderThread {
   }
 
   private serve(index: number, descriptor: number): void {
-    const accepted = openDescriptor(descriptor);
+    const socket = openDescriptor(descriptor);
     this.board.noteConnection(index, 'conn_read', 0);
-    if (accepted === null) {
+    if (socket === null) {
       this.tell({ event: 'closed', index, reason: null });
       return;
     }
-    const { socket, sendNow } = this.receiver.adopt(accepted, (bytes, end) =>
-      connection.received(bytes, end),
-    );
+    const { inlet, sendNow } = this.receiver.adopt(socket, (...received) => connection.received(...received));
     const onClosed = () => {
       if (this.connections.delete(index)) this.tell({ event: 'closed', index, reason: null });
     };
     const onLeaving = () => this.giveAway(index, connection, socket);
-    const connection = new Connection(socket, sendNow, '', this.context, onClosed, onLeaving);
+    const connection = new Connection(socket, inlet, sendNow, '', this.context, onClosed, onLeaving);
     this.connections.set(index, connection);
     if (this.isDraining) connection.drain();
   }

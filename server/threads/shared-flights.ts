@@ -16,14 +16,12 @@ export class SharedFlights extends Flights {
     private readonly threads: number,
   ) {
     super();
-    this.generation = 1;
-    board.generation = 1;
+    this.advance();
   }
 
-  override advance(): void {
-    super.advance();
+  override advance(generation: number = this.generation + 1): void {
     // 0 says that a thread has nothing under way.
-    if ((this.generation | 0) === 0) super.advance();
+    super.advance((generation | 0) === 0 ? generation + 1 : generation);
     this.board.generation = this.generation | 0;
   }
 

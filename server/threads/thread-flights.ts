@@ -19,7 +19,8 @@ export class ThreadFlights extends Flights {
   /** Has to come before keys are looked up. What is found then may be looked at until leave(), and sent by writes begun before. */
   enter(): void {
     this.isInside = true;
-    this.generation = this.board.generation;
+    const { generation } = this.board;
+    if (generation !== this.generation) this.advance(generation);
     if (super.oldest === Number.POSITIVE_INFINITY) this.board.announce(this.thread, this.generation);
   }
 

@@ -1,0 +1,61 @@
+import type { Socket } from 'node:net';
+import { native, type Poller } from '../src/native.js';
+import type { Inlet, OnBytes } from './inlet.js';
+import { descriptorOf } from './socket-descriptor.js';
+
+/** A socket that a poller receives for. */
+export class PolledInlet implements Inlet {
+  private isWatched = false;
+  private isOver = false;
+  /** The socket's, kept because Node takes its time to tell it; it is the socket's until that is destroyed. */
+  private readonly descriptor: number;
+
+  /** It begins paused. @param index what the poller calls it */
+  constructor(
+    private readonly poller: Poller,
+    private readonly index: number,
+    private readonly socket: Socket,
+    private readonly onBytes: OnBytes,
+  ) {
+    this.descriptor = descriptorOf(socket);
+  }
+
+  /** Sends what the system takes at once. Returns how much that was. */
+  send(pieces: readonly Uint8Array[]): number {
+    return this.isClosed ? 0 : native().sendNow(this.descriptor, pieces, pieces.length);
+  }
+
+  private get isClosed(): boolean {
+    return this.socket.destroyed || this.descriptor < 0;
+  }
+
+  /** Takes what was received, bytes[start, end), or the end of it when that is nothing. */
+  take(bytes: Buffer, start: number, end: number): void {
+    if (!this.isWatched || this.isClosed) return;
+    if (start === end) this.discard();
+    else this.onBytes(bytes, start, end);
+  }
+
+  pause(): void {
+    if (!this.isWatched) return;
+    this.isWatched = false;
+    if (!this.isClosed) this.poller.remove(this.descriptor);
+  }
+
+  resume(): void {
+    if (this.isWatched || this.isOver || this.isClosed) return;
+    try {
+      this.poller.add(this.descriptor, this.index);
+      this.isWatched = true;
+    } catch (error) {
+      this.socket.destroy(error as Error);
+    }
+  }
+
+  /** Has the socket itself read on: it knows how to go about the end, and about what went wrong. */
+  discard(): void {
+    this.pause();
+    this.isOver = true;
+    this.socket.resume();
+  }
+}

@@ -1,0 +1,11 @@
+import type { Socket } from 'node:net';
+
+/** What Node keeps of a socket behind its interface. */
+interface Handled {
+  _handle?: { fd?: number } | null;
+}
+
+/** A socket's file descriptor, or -1 when it is closed. */
+export function descriptorOf(socket: Socket): number {
+  return (socket as Handled)._handle?.fd ?? -1;
+}
