@@ -35,6 +35,7 @@
         "native/objects/duplicate.cc",
         "native/objects/fabric_object.cc",
         "native/objects/guest_memory_object.cc",
+        "native/objects/leave.cc",
         "native/objects/local_region_object.cc",
         "native/objects/poller_object.cc",
         "native/objects/reader_object.cc",

@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 import { VolleyError } from '../src/errors.js';
 import { systemWords } from '../src/system-error.js';
+import { exit } from './exit.js';
 import { program } from './program.js';
 import { reportError } from './report-error.js';
 
@@ -9,9 +10,9 @@ function onStdoutError(error: NodeJS.ErrnoException): void {
   // The stream was given up with work that was interrupted, which tells so itself.
   if (error.name === 'AbortError') return;
   // Whoever read our output has gone: nothing is left to be said to it.
-  if (error.code === 'EPIPE') process.exit(1);
+  if (error.code === 'EPIPE') exit(1);
   const words = `cannot write to stdout: ${systemWords(error)}; not all of the output is there`;
-  process.exit(reportError(new VolleyError('ERR_VOLLEY_FILE', words, { cause: error }), false));
+  exit(reportError(new VolleyError('ERR_VOLLEY_FILE', words, { cause: error }), false));
 }
 
 /** Runs the command line and ends the process with its exit code. */
@@ -24,10 +25,10 @@ async function main(): Promise<never> {
     // A write that failed is told in a turn of its own.
     await new Promise((resolve) => setImmediate(resolve));
   } catch (error) {
-    if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
-    process.exit(reportError(error, process.argv.includes('--json')));
+    if (error instanceof CommanderError) exit(error.exitCode === 0 ? 0 : 2);
+    exit(reportError(error, process.argv.includes('--json')));
   }
-  process.exit(process.exitCode ?? 0);
+  exit(Number(process.exitCode ?? 0));
 }
 
 await main();

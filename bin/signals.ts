@@ -1,3 +1,5 @@
+import { exit } from './exit.js';
+
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const INTERRUPTED_EXIT = 1;
 
@@ -8,7 +10,7 @@ const INTERRUPTED_EXIT = 1;
 export async function withSignals<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const onSignal = (name: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(INTERRUPTED_EXIT);
+    if (controller.signal.aborted) exit(INTERRUPTED_EXIT);
     controller.abort(name);
   };
   for (const name of SIGNALS) process.on(name, onSignal);

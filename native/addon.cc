@@ -5,6 +5,7 @@
 #include "objects/duplicate.h"
 #include "objects/fabric_object.h"
 #include "objects/guest_memory_object.h"
+#include "objects/leave.h"
 #include "objects/local_region_object.h"
 #include "objects/poller_object.h"
 #include "objects/reader_object.h"
@@ -29,6 +30,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("openRemoteRegion", Napi::Function::New<&RemoteRegionObject::OpenRemoteRegion>(env, "openRemoteRegion"));
   exports.Set("surveyFabrics", Napi::Function::New<&SurveyFabrics>(env, "surveyFabrics"));
   exports.Set("duplicate", Napi::Function::New<&Duplicate>(env, "duplicate"));
+  exports.Set("leave", Napi::Function::New<&Leave>(env, "leave"));
   exports.Set("setBusyWait", Napi::Function::New<&SetBusyWait>(env, "setBusyWait"));
   exports.Set("sendNow", Napi::Function::New<&SendNow>(env, "sendNow"));
   exports.Set("GuestMemory", data->guestMemory.Value());

@@ -3,11 +3,13 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import { Connection, type ConnectionContext, IDLES } from './connection.js';
 import type { ConnectionFacts } from './connection-stats.js';
 import type { Counters } from './counters.js';
+import type { Inlet } from './inlet.js';
 import { formatAddress } from './listen-address.js';
 import type { Log } from './log.js';
 import type { NodeOptions } from './options.js';
-import { type Adopted, Receiver } from './receiver.js';
+import { Receiver } from './receiver.js';
 import { Rejections } from './rejections.js';
+import { StreamInlet } from './stream-inlet.js';
 import { openDescriptor } from './threads/descriptor.js';
 import type { HandedClient, HandedEvents, ReaderPool } from './threads/reader-pool.js';
 import { TlsGate } from './tls-gate.js';
@@ -53,15 +55,7 @@ export class Clients implements HandedEvents {
       this.context.counters.tlsErrors++;
       this.log.info({ reason }, 'a TLS handshake failed');
     };
-    const onSecure = (socket: Socket) => {
-      const inlet = {
-        pause: () => void socket.pause(),
-        resume: () => void socket.resume(),
-        discard: () => void socket.resume(),
-      };
-      const connection = this.serve(socket, { inlet, sendNow: null });
-      socket.on('data', (bytes) => connection.received(bytes, 0, bytes.length));
-    };
+    const onSecure = (socket: Socket) => void this.serve(socket, new StreamInlet(socket));
     return new TlsGate(this.options, onSecure, onFailed);
   }
 
@@ -96,10 +90,8 @@ export class Clients implements HandedEvents {
   }
 
   private servePlain(socket: Socket, id?: number): Connection {
-    const adopted = this.receiver.adopt(socket, (...received) => connection.received(...received));
     this.hold(socket);
-    const connection = this.serve(socket, adopted, id);
-    return connection;
+    return this.serve(socket, this.receiver.adopt(socket), id);
   }
 
   onMoved({ id, peer }: HandedClient, descriptor: number, unread: Uint8Array): void {
@@ -139,9 +131,9 @@ export class Clients implements HandedEvents {
     socket.once('close', () => this.sockets.delete(socket));
   }
 
-  private serve(socket: Socket, { inlet, sendNow }: Adopted, id: number = ++this.served): Connection {
+  private serve(socket: Socket, inlet: Inlet, id: number = ++this.served): Connection {
     const peer = peerOf(socket);
-    const connection = new Connection(socket, inlet, sendNow, peer, this.context, () => {
+    const connection = new Connection(socket, inlet, peer, this.context, () => {
       this.connections.delete(id);
       this.noteGone(peer);
     });

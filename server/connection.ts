@@ -3,9 +3,9 @@ import type { Clock } from './clock.js';
 import type { ConnectionFacts } from './connection-stats.js';
 import type { Converse, Speaker } from './conversation.js';
 import type { Flights } from './flights.js';
-import type { Inlet } from './inlet.js';
+import type { Inlet, Recipient } from './inlet.js';
 import { formatAddress } from './listen-address.js';
-import { Output, type SendNow } from './output.js';
+import { Output } from './output.js';
 import type { Parser } from './protocol/commands.js';
 import { HELD_UP_MS_MAX } from './slots.js';
 
@@ -36,7 +36,7 @@ export interface ConnectionContext {
  * One client. Reads no further while the client does not take its answers, and closes the connection when the client
  * stalls: every slot that it holds up, as a half-received value or as an answer under way, is free again in bounded time.
  */
-export class Connection {
+export class Connection implements Recipient {
   private readonly output: Output;
   private parser: Parser | null = null;
   private session: Speaker | null = null;
@@ -55,7 +55,6 @@ export class Connection {
   constructor(
     private readonly socket: Socket,
     private readonly inlet: Inlet,
-    sendNow: SendNow | null,
     /** Who it is, for the log. */
     readonly peer: string,
     private readonly context: ConnectionContext,
@@ -68,17 +67,16 @@ export class Connection {
     this.receivedMs = this.connectedMs;
     this.output = new Output({
       sink: socket,
-      sendNow,
+      sender: inlet.sender,
       flights,
       nowMs: clock.monotonicMs,
-      onSent: (bytes) => {
-        this.context.counters.bytesWritten += bytes;
-      },
+      counters: context.counters,
       onTaken: () => this.outputTaken(),
     });
     // What is wrong with a connection ends in its close; there is nothing else to do about it.
     socket.on('error', () => {});
     socket.on('close', () => this.closed());
+    inlet.open(this);
   }
 
   /** Takes what the client sent, bytes[start, end). The bytes may be others when it has returned. */

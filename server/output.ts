@@ -1,4 +1,5 @@
 import type { Flights } from './flights.js';
+import type { Sender } from './inlet.js';
 
 /** Arena ranges up to this long are copied: a piece of their own would cost more. */
 const COPY_BYTES_MAX = 1024;
@@ -11,17 +12,14 @@ export interface Sink {
   write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
 }
 
-/** Sends what the system takes at once. Returns how many bytes that were. */
-export type SendNow = (pieces: readonly Uint8Array[]) => number;
-
 export interface OutputOptions {
   sink: Sink;
   /** A shorter way than through the sink, or null. */
-  sendNow: SendNow | null;
+  sender: Sender | null;
   flights: Flights;
   nowMs: () => number;
-  /** Called when the system has taken so many bytes. */
-  onSent: (bytes: number) => void;
+  /** Counts the bytes that the system has taken. */
+  counters: { bytesWritten: number };
   /** Called when the system has taken what it did not take at once. */
   onTaken: () => void;
 }
@@ -53,8 +51,15 @@ export class Output {
   private generation = -1;
   private isClosed = false;
   private readonly flushes: Flush[] = [];
+  private readonly sender: Sender | null;
+  private readonly flights: Flights;
+  private readonly counters: { bytesWritten: number };
 
-  constructor(private readonly options: OutputOptions) {}
+  constructor(private readonly options: OutputOptions) {
+    this.sender = options.sender;
+    this.flights = options.flights;
+    this.counters = options.counters;
+  }
 
   /** Latin-1 text of at most some hundred bytes. */
   text(text: string): void {
@@ -98,7 +103,7 @@ export class Output {
     this.pendingBytes += bytes.length;
     this.gatheredBytes += bytes.length;
     // From here on, and not only from the flush: what is gathered may be evicted by the next command of the same packet.
-    if (this.generation < 0 && !this.isClosed) this.generation = this.options.flights.begin();
+    if (this.generation < 0 && !this.isClosed) this.generation = this.flights.begin();
     this.pieces.push(bytes);
   }
 
@@ -117,11 +122,10 @@ export class Output {
 
   /** Nothing may overtake what is on its way through the socket. */
   private sendAtOnce(pieces: readonly Uint8Array[]): number {
-    const { sendNow, onSent } = this.options;
-    if (sendNow === null || this.flushes.length > 0) return 0;
-    const sent = sendNow(pieces);
+    if (this.sender === null || this.flushes.length > 0) return 0;
+    const sent = this.sender.send(pieces);
     this.pendingBytes -= sent;
-    onSent(sent);
+    this.counters.bytesWritten += sent;
     return sent;
   }
 
@@ -160,12 +164,12 @@ export class Output {
     this.flushes.shift();
     this.pendingBytes -= flush.bytes;
     this.endFlight(flush.generation);
-    this.options.onSent(flush.bytes);
+    this.counters.bytesWritten += flush.bytes;
     this.options.onTaken();
   }
 
   private endFlight(generation: number): void {
-    if (generation >= 0) this.options.flights.end(generation);
+    if (generation >= 0) this.flights.end(generation);
   }
 
   private makeRoom(bytes: number): void {

@@ -1,21 +1,22 @@
 import type { Socket } from 'node:net';
 import { native, type Poller } from '../src/native.js';
-import type { Inlet, OnBytes } from './inlet.js';
-import { descriptorOf } from './socket-descriptor.js';
+import type { Inlet, Recipient, Sender } from './inlet.js';
+import { descriptorOf, isClosed } from './socket-descriptor.js';
 
 /** A socket that a poller receives for. */
-export class PolledInlet implements Inlet {
+export class PolledInlet implements Inlet, Sender {
+  readonly sender = this;
+  private recipient: Recipient | null = null;
   private isWatched = false;
   private isOver = false;
   /** The socket's, kept because Node takes its time to tell it; it is the socket's until that is destroyed. */
   private readonly descriptor: number;
 
-  /** It begins paused. @param index what the poller calls it */
+  /** @param index what the poller calls it */
   constructor(
     private readonly poller: Poller,
     private readonly index: number,
     private readonly socket: Socket,
-    private readonly onBytes: OnBytes,
   ) {
     this.descriptor = descriptorOf(socket);
   }
@@ -26,14 +27,19 @@ export class PolledInlet implements Inlet {
   }
 
   private get isClosed(): boolean {
-    return this.socket.destroyed || this.descriptor < 0;
+    return isClosed(this.socket) || this.descriptor < 0;
   }
 
   /** Takes what was received, bytes[start, end), or the end of it when that is nothing. */
   take(bytes: Buffer, start: number, end: number): void {
     if (!this.isWatched || this.isClosed) return;
     if (start === end) this.discard();
-    else this.onBytes(bytes, start, end);
+    else this.recipient!.received(bytes, start, end);
+  }
+
+  open(recipient: Recipient): void {
+    this.recipient = recipient;
+    this.resume();
   }
 
   pause(): void {

@@ -1,19 +1,11 @@
 import type { Socket } from 'node:net';
 import { native, type Poller } from '../src/native.js';
-import type { Inlet, OnBytes } from './inlet.js';
-import type { SendNow } from './output.js';
+import type { Inlet } from './inlet.js';
 import { PolledInlet } from './polled-inlet.js';
 
 const BUFFER_BYTES = 256 * 1024;
 /** Sockets that are received from in one turn of the event loop, at most. */
 const SOCKETS_PER_TURN = 128;
-
-/** How to serve a socket. */
-export interface Adopted {
-  inlet: Inlet;
-  /** A shorter way to write to it than its own, where there is one. */
-  sendNow: SendNow | null;
-}
 
 /**
  * Receives for all of a thread's plain connections, into one buffer, and from all that have something in one turn of the event
@@ -34,17 +26,16 @@ export class Receiver {
   }
 
   /** Receives for a socket that nobody reads from, as one is that was accepted paused. */
-  adopt(socket: Socket, onBytes: OnBytes): Adopted {
+  adopt(socket: Socket): Inlet {
     const index = this.freeIndexes.pop() ?? this.inlets.length;
-    const inlet = new PolledInlet(this.poller, index, socket, onBytes);
+    const inlet = new PolledInlet(this.poller, index, socket);
     this.inlets[index] = inlet;
     // The event loop closes sockets between its turns: no bytes are under way to what had this index before.
     socket.once('close', () => {
       this.inlets[index] = null;
       this.freeIndexes.push(index);
     });
-    inlet.resume();
-    return { inlet, sendNow: (pieces) => inlet.send(pieces) };
+    return inlet;
   }
 
   private deliver(count: number): void {

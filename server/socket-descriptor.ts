@@ -9,3 +9,8 @@ interface Handled {
 export function descriptorOf(socket: Socket): number {
   return (socket as Handled)._handle?.fd ?? -1;
 }
+
+/** Whether a socket is closed, from the moment of its close on. */
+export function isClosed(socket: Socket): boolean {
+  return !(socket as Handled)._handle;
+}

@@ -373,6 +373,8 @@ export interface Native {
   RegionView: new (
     lent: number,
   ) => RegionView;
+  /** Ends the process at once, without anything that Node or libraries do at its end. @param code 0 to 255 */
+  leave(code: number): void;
   /** Another descriptor of the same open file or socket. @throws Error with the system's words */
   duplicate(descriptor: number): number;
   /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */

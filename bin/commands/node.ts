@@ -4,6 +4,7 @@ import { Option } from 'commander';
 import type { StorageNode } from '../../server/index.js';
 import { VolleyError } from '../../src/errors.js';
 import { systemWords } from '../../src/system-error.js';
+import { exit } from '../exit.js';
 import { configure, formatConfiguration } from '../node/configuration.js';
 import { readExtendedOptions } from '../node/extended-options.js';
 import { FOREIGN_FLAGS, type ForeignFlag, judgeForeignFlag } from '../node/memcached-flags.js';
@@ -120,7 +121,7 @@ function endOf(node: StorageNode): Promise<void> {
   return new Promise((resolve) => {
     let isEnding = false;
     const onSignal = (name: NodeJS.Signals) => {
-      if (isEnding) process.exit(INTERRUPTED_EXIT);
+      if (isEnding) exit(INTERRUPTED_EXIT);
       isEnding = true;
       node.log.info({ signal: name }, 'stopping');
       resolve();

@@ -75,12 +75,18 @@ export class ReaderThread {
       this.tell({ event: 'closed', index, reason: null });
       return;
     }
-    const { inlet, sendNow } = this.receiver.adopt(socket, (...received) => connection.received(...received));
     const onClosed = () => {
       if (this.connections.delete(index)) this.tell({ event: 'closed', index, reason: null });
     };
     const onLeaving = () => this.giveAway(index, connection, socket);
-    const connection = new Connection(socket, inlet, sendNow, '', this.context, onClosed, onLeaving);
+    const connection = new Connection(
+      socket,
+      this.receiver.adopt(socket),
+      '',
+      this.context,
+      onClosed,
+      onLeaving,
+    );
     this.connections.set(index, connection);
     if (this.isDraining) connection.drain();
   }

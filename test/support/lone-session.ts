@@ -72,10 +72,10 @@ export class LoneSession {
     };
     this.output = new Output({
       sink,
-      sendNow: null,
+      sender: null,
       flights,
       nowMs: () => clock.monotonicMs(),
-      onSent: () => {},
+      counters: { bytesWritten: 0 },
       onTaken: () => {},
     });
     const context = {

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace volley {
+
+/// leave(code) of src/native.ts.
+void Leave(const Napi::CallbackInfo& info);
+
+}  // namespace volley
