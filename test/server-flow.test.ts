@@ -1,39 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { StorageNode } from '../server/index.js';
-import type { NodeOptions } from '../server/options.js';
+import type { StorageNode } from '../server/index.js';
 import { RawClient, until } from './support/memcached.js';
+import { askNode as ask, clientOf, hit, RunningNodes, setting as set } from './support/running-nodes.js';
 
 const test = suite('flow between a node and its clients');
 const MIB = 1024 * 1024;
-const running = new Set<StorageNode>();
-
-async function started(options: Partial<NodeOptions> = {}): Promise<StorageNode> {
-  const node = new StorageNode({ port: 0, local: 'off', memoryBytes: 16 * MIB, ...options });
-  running.add(node);
-  await node.start();
-  return node;
-}
-
-const clientOf = (node: StorageNode) => new RawClient({ host: '127.0.0.1', port: node.port });
-
-async function ask(node: StorageNode, text: string): Promise<string> {
-  return clientOf(node).send(`${text}quit\r\n`).answer();
-}
+const { start: started, stop } = new RunningNodes({ memoryBytes: 16 * MIB });
+test.after.each(stop);
 
 async function stat(node: StorageNode, name: string): Promise<number> {
   return Number(new RegExp(`STAT ${name} (\\d+)`).exec(await ask(node, 'stats\r\n'))?.[1]);
 }
 
-const set = (key: string, value: string) => `set ${key} 0 0 ${value.length}\r\n${value}\r\n`;
-const hit = (key: string, value: string) => `VALUE ${key} 0 ${value.length}\r\n${value}\r\nEND\r\n`;
 const letters = (letter: string) => letter.repeat(MIB);
-
-test.after.each(async () => {
-  for (const node of running) await node.stop();
-  running.clear();
-});
 
 test('pipelined commands are answered in order', async () => {
   const node = await started();

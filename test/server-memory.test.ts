@@ -1,28 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { StorageNode } from '../server/index.js';
-import type { NodeOptions } from '../server/options.js';
 import { RawClient } from './support/memcached.js';
+import { RunningNodes } from './support/running-nodes.js';
 import { deleteMany, figure, presentOf, storeMany, tell } from './support/stores.js';
 
 const test = suite('memory of a node');
 const MIB = 1024 * 1024;
 const KIB = 1024;
-const running = new Set<StorageNode>();
 
-async function started(options: Partial<NodeOptions> = {}): Promise<StorageNode> {
-  const defaults = { port: 0, local: 'off', fabric: 'off', memoryBytes: 16 * MIB, quarantineMs: 50 };
-  const node = new StorageNode({ ...defaults, ...options });
-  running.add(node);
-  await node.start();
-  return node;
-}
-
-test.after.each(async () => {
-  for (const node of running) await node.stop();
-  running.clear();
-});
+const { start: started, stop } = new RunningNodes({ memoryBytes: 16 * MIB, quarantineMs: 50 });
+test.after.each(stop);
 
 test('memory that held items of one size serves any other, round after round', async () => {
   const { port } = await started();

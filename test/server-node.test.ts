@@ -8,27 +8,16 @@ import * as assert from 'uvu/assert';
 import { StorageNode } from '../server/index.js';
 import type { NodeOptions } from '../server/options.js';
 import { native } from '../src/native.js';
-import { RawClient, until } from './support/memcached.js';
+import { until } from './support/memcached.js';
+import { askNode as ask, clientOf, RunningNodes } from './support/running-nodes.js';
 
 const test = suite('storage node');
 const MIB = 1024 * 1024;
 const folder = mkdtempSync(join(tmpdir(), 'volley-node-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-const running = new Set<StorageNode>();
-
-async function started(options: Partial<NodeOptions> = {}): Promise<StorageNode> {
-  const node = new StorageNode({ port: 0, local: 'off', memoryBytes: 4 * MIB, ...options });
-  running.add(node);
-  await node.start();
-  return node;
-}
-
-const clientOf = (node: StorageNode) => new RawClient({ host: '127.0.0.1', port: node.port });
-
-async function ask(node: StorageNode, text: string): Promise<string> {
-  return clientOf(node).send(`${text}quit\r\n`).answer();
-}
+const { start: started, stop } = new RunningNodes({ memoryBytes: 4 * MIB });
+test.after.each(stop);
 
 function parsed(stats: string): Map<string, string> {
   const lines = stats.split('\r\n').filter((line) => line.startsWith('STAT '));
@@ -39,11 +28,6 @@ function parsed(stats: string): Map<string, string> {
     }),
   );
 }
-
-test.after.each(async () => {
-  for (const node of running) await node.stop();
-  running.clear();
-});
 
 test('stats looks like that of memcached', async () => {
   const node = await started();

@@ -2,10 +2,9 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { StorageNode } from '../server/index.js';
-import type { NodeOptions } from '../server/options.js';
+import type { StorageNode } from '../server/index.js';
 import { seeded } from './support/lone-session.js';
-import { RawClient } from './support/memcached.js';
+import { clientOf, RunningNodes } from './support/running-nodes.js';
 
 const test = suite('what reader threads send while the store changes');
 
@@ -13,26 +12,8 @@ const MIB = 1024 * 1024;
 /** Seconds that each hammering takes; more by hand. */
 const SECONDS = Number(process.env.VOLLEY_HAMMER_SECONDS ?? 1.5);
 const READERS = 6;
-const running = new Set<StorageNode>();
-
-async function started(options: Partial<NodeOptions>): Promise<StorageNode> {
-  const node = new StorageNode({
-    port: 0,
-    local: 'off',
-    fabric: 'off',
-    threads: 3,
-    quarantineMs: 0,
-    ...options,
-  });
-  running.add(node);
-  await node.start();
-  return node;
-}
-
-test.after.each(async () => {
-  for (const node of running) await node.stop();
-  running.clear();
-});
+const { start: started, stop } = new RunningNodes({ threads: 3, quarantineMs: 0 });
+test.after.each(stop);
 
 /** A value that tells its key, its version and its length all over. */
 function valueBytes(key: string, version: number, bytes: number): Buffer {
@@ -139,7 +120,7 @@ async function hammer(
     { length: READERS },
     (_, i) => new HammeringReader(node.port, keysToAsk, i % 3 === 2 ? 30 : 0),
   );
-  const writer = new RawClient({ host: '127.0.0.1', port: node.port });
+  const writer = clientOf(node);
   const endMs = performance.now() + 1000 * SECONDS;
   let fault: string | null = null;
   for (let round = 0; performance.now() < endMs && fault === null; round++) {
@@ -187,7 +168,7 @@ test('values are whole and of their key while items are replaced, deleted, evict
 test('values are of their keys though each slot that is freed is used again at once', async () => {
   const node = await started({ memoryBytes: MIB });
   const bytes = 900;
-  const filler = new RawClient({ host: '127.0.0.1', port: node.port });
+  const filler = clientOf(node);
   let count = 0;
   for (let answer = 'STORED\r\n'; answer === 'STORED\r\n'; count++) {
     answer = await filler.send(store(`k${count}`, 0, bytes)).answer('\r\n');
@@ -210,7 +191,7 @@ test('values are of their keys though each slot that is freed is used again at o
 test('keys that are there are always found while they are replaced and the table grows', async () => {
   const node = await started({ memoryBytes: 64 * MIB });
   const keys = Array.from({ length: 4 }, (_, i) => `stable${i}`);
-  const first = new RawClient({ host: '127.0.0.1', port: node.port });
+  const first = clientOf(node);
   await first
     .send(Buffer.concat(keys.map((key) => store(key, 0, 100))))
     .send('mn\r\n')
@@ -234,17 +215,17 @@ test('a slot that is on its way to a client of a thread is not used again before
   const node = await started({ memoryBytes: 12 * MIB });
   const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
   const ask = async (bytes: Buffer | string) => {
-    const client = new RawClient({ host: '127.0.0.1', port: node.port }).send('version\r\n').send(bytes);
+    const client = clientOf(node).send('version\r\n').send(bytes);
     return client.send('quit\r\n').answer();
   };
   await ask(Buffer.concat(keys.map((key) => store(key, 1, MIB))));
-  const slow = new RawClient({ host: '127.0.0.1', port: node.port });
+  const slow = clientOf(node);
   slow.socket.pause();
   slow.send(`get ${keys.join(' ')}\r\n`);
   await delay(150);
   assert.is(node.counters.movedConnections, 1);
   await ask(keys.map((key) => `delete ${key}\r\n`).join(''));
-  const others = new RawClient({ host: '127.0.0.1', port: node.port });
+  const others = clientOf(node);
   for (let i = 0; i < 12; i++) others.send(store(`other${i}`, 1, MIB));
   await delay(200);
   slow.socket.resume();

@@ -3,30 +3,21 @@ import type { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { StorageNode } from '../server/index.js';
-import type { NodeOptions } from '../server/options.js';
 import { SharedBoard } from '../server/threads/shared-board.js';
 import { SharedFlights } from '../server/threads/shared-flights.js';
 import { ThreadFlights } from '../server/threads/thread-flights.js';
 import { authFile } from './support/auth-file.js';
-import { RawClient, until } from './support/memcached.js';
+import { type RawClient, until } from './support/memcached.js';
+import { askNode, clientOf, hit, RunningNodes, setting as set } from './support/running-nodes.js';
 
 const test = suite('reader threads of a node');
 const MIB = 1024 * 1024;
-const running = new Set<StorageNode>();
-
-async function started(options: Partial<NodeOptions> = {}): Promise<StorageNode> {
-  const defaults = { port: 0, local: 'off', fabric: 'off', memoryBytes: 16 * MIB, threads: 3 };
-  const node = new StorageNode({ ...defaults, ...options });
-  running.add(node);
-  await node.start();
-  return node;
-}
-
-const clientOf = (node: StorageNode) => new RawClient({ host: '127.0.0.1', port: node.port });
+const { start: started, stop } = new RunningNodes({ memoryBytes: 16 * MIB, threads: 3 });
+test.after.each(stop);
 
 /** Asks by a connection that the main thread serves. */
-async function ask(node: StorageNode, text: string): Promise<string> {
-  return clientOf(node).send(`verbosity 0\r\n${text}quit\r\n`).answer();
+function ask(node: StorageNode, text: string): Promise<string> {
+  return askNode(node, `verbosity 0\r\n${text}`);
 }
 
 async function stat(node: StorageNode, name: string, topic = ''): Promise<number> {
@@ -40,14 +31,7 @@ async function readers(node: StorageNode, count: number): Promise<RawClient[]> {
   return clients;
 }
 
-const set = (key: string, value: string) => `set ${key} 0 0 ${value.length}\r\n${value}\r\n`;
-const hit = (key: string, value: string) => `VALUE ${key} 0 ${value.length}\r\n${value}\r\nEND\r\n`;
 const letters = (letter: string) => letter.repeat(MIB);
-
-test.after.each(async () => {
-  for (const node of running) await node.stop();
-  running.clear();
-});
 
 test('clients are spread over all threads, the main one too, and counted', async () => {
   const node = await started();
