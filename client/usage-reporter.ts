@@ -42,9 +42,11 @@ export class UsageReporter {
     );
     if (!unseen.includes(true)) return;
     const now = performance.now();
-    if (now - (this.#toldMs.get(image.id) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) return;
-    for (const [id, toldMs] of this.#toldMs) if (now - toldMs >= AGAIN_MS) this.#toldMs.delete(id);
-    this.#toldMs.set(image.id, now);
+    // The name counts, too: images of one content have a manifest each.
+    const which = `${image.id} ${image.name}`;
+    if (now - (this.#toldMs.get(which) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) return;
+    for (const [told, toldMs] of this.#toldMs) if (now - toldMs >= AGAIN_MS) this.#toldMs.delete(told);
+    this.#toldMs.set(which, now);
     const telling = this.#tell(image, unseen).catch(() => {});
     this.#underWay.add(telling);
     telling.finally(() => this.#underWay.delete(telling));

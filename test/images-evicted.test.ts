@@ -7,6 +7,7 @@ import type { NodeOptions } from '../server/options.js';
 import { runCli } from './support/cli.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { deleteItem } from './support/raw-client.js';
+import { askNode } from './support/running-nodes.js';
 import { figure, storeMany } from './support/stores.js';
 
 const test = suite('images on nodes that evict');
@@ -55,11 +56,28 @@ test('an image that is loaded one-sidedly stays, one that was not used for longe
 
 test('telling what was used costs one short command, once a minute per image, and leaves exptimes alone', async () => {
   await withNode({ onFull: 'evict', memoryBytes: 16 * MIB }, async (node, cluster) => {
-    await cluster.upload(randomImage(50), { name: 'image' });
-    for (let i = 0; i < 3; i++) await loadBytes(cluster, 'image');
-    for (let waited = 0; waited < 100 && (await figure(node.port, 'items_used', 'volley')) === 0; waited++)
-      await delay(20);
-    assert.is(await figure(node.port, 'items_used', 'volley'), 51, 'the chunks and the manifest, once');
+    const content = randomImage(50);
+    await cluster.upload(content, { name: 'image' });
+    const { cmdGet, cmdTouch } = node.counters;
+    const usedOnce = async (items: number) => {
+      for (let i = 0; i < 3; i++) await loadBytes(cluster, 'image');
+      const used = () => figure(node.port, 'items_used', 'volley');
+      for (let waited = 0; waited < 100 && (await used()) < items; waited++) await delay(20);
+      await delay(50);
+      assert.is(await used(), items);
+    };
+    await usedOnce(51); // the chunks and the manifest
+    await usedOnce(51);
+    assert.equal(
+      [node.counters.cmdGet - cmdGet, node.counters.cmdTouch - cmdTouch],
+      [6, 0],
+      'manifests alone',
+    );
+    await cluster.upload(content, { name: 'the same under another name' });
+    await loadBytes(cluster, 'the same under another name');
+    await usedOnce(102);
+    const answer = await askNode(node, 'set a 0 1000 1\r\nx\r\nused a none\r\nmg a t\r\n');
+    assert.match(answer, /^STORED\r\nUSED 1\r\nHD t(1000|999)\r\n$/);
   });
   await withNode({ memoryBytes: 16 * MIB }, async (node, cluster) => {
     await cluster.upload(randomImage(50), { name: 'image' });
