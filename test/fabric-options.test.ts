@@ -1,12 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { FabricReport } from '../bin/doctor/fabric.js';
-import type { NodeLoadReport } from '../client/index.js';
+import type { Cluster, NodeLoadReport } from '../client/index.js';
 import { runCli } from './support/cli.js';
-import { randomImage } from './support/images.js';
+import { loadBytes, randomImage } from './support/images.js';
 import { startVolleyNode, type TestNode, VOLLEY_COMMAND, withCluster, withNodes } from './support/nodes.js';
 import { TestProcess } from './support/processes.js';
 
@@ -29,6 +29,12 @@ async function upload(node: TestNode): Promise<void> {
   });
 }
 
+async function storeAndLoad(cluster: Cluster): Promise<void> {
+  const content = randomImage(20);
+  await cluster.upload(content, { name: 'image' });
+  assert.ok((await loadBytes(cluster, 'image')).bytes.equals(content));
+}
+
 /** Loads the image and returns what is told of the node, or of the failure. */
 async function load(node: TestNode, args: string[], environment: NodeJS.ProcessEnv = {}) {
   return withFolder(async (folder) => {
@@ -38,6 +44,21 @@ async function load(node: TestNode, args: string[], environment: NodeJS.ProcessE
     return { node: nodes?.[0] as NodeLoadReport, error };
   });
 }
+
+test('libfabric is loaded when a fabric is first wanted, and not before', async () => {
+  const hasLoaded = (pid: number | 'self') =>
+    /\/libfabric\.so/.test(readFileSync(`/proc/${pid}/maps`, 'utf8'));
+  await withNodes([startNode, () => startVolleyNode('--fabric', 'off')], async (node, plain) => {
+    assert.equal([hasLoaded(node!.process.pid), hasLoaded(plain!.process.pid)], [true, false]);
+    for (const transport of ['local', 'tcp', 'auto'] as const) {
+      await withCluster([plain!], (cluster) => storeAndLoad(cluster), { transport });
+    }
+    await withCluster([node!], (cluster) => storeAndLoad(cluster));
+    assert.not(hasLoaded('self'), 'this client has not wanted one');
+    await withCluster([node!], (cluster) => storeAndLoad(cluster), { transport: 'fabric' });
+    assert.ok(hasLoaded('self'));
+  });
+});
 
 test('a load tells provider, device and kind of endpoint, and why not another way', async () => {
   await withNodes([startNode], async (node) => {
