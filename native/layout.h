@@ -25,6 +25,7 @@ inline constexpr uint32_t kSlotUnitBytes = 64;
 inline constexpr uint32_t kKeyBytesMax = 250;
 /// The key stands this far after the start of a slot's text: the length of "VALUE ".
 inline constexpr uint32_t kTextKeyOffset = 6;
+inline constexpr char kValueEnd[2] = {'\r', '\n'};  // what stands in a slot behind its value
 
 struct RegionHeader {
   char magic[8];

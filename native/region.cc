@@ -51,7 +51,7 @@ std::optional<Region::Item> Region::WellFormed(uint64_t slot) const {
   const bool fits = header->keyBytes >= 1 && header->keyBytes <= kKeyBytesMax &&
                     header->textBytes >= kTextKeyOffset + header->keyBytes && valueOffset % kSlotUnitBytes == 0 &&
                     valueOffset >= kSlotHeaderBytes + header->textBytes && valueOffset <= kArenaPageBytes &&
-                    slot + valueOffset + header->valueBytes <= header_.arenaBytes;
+                    slot + valueOffset + header->valueBytes + sizeof kValueEnd <= header_.arenaBytes;
   if (!fits) return std::nullopt;
   const uint8_t* value = arena() + slot + valueOffset;
   return Item{header, value - header->textBytes + kTextKeyOffset, header_.arenaOffset + slot + valueOffset};
@@ -114,7 +114,7 @@ bool Region::Unlink(uint64_t slot) {
 void Region::Move(uint64_t from, uint64_t to) {
   const Item item = ItemAt(from);
   Entry* held = EntryFor(item, Fingerprint(item.key, item.header->keyBytes));
-  const uint64_t bytes = item.header->valueOffset + uint64_t{item.header->valueBytes} + 2;
+  const uint64_t bytes = item.header->valueOffset + uint64_t{item.header->valueBytes} + sizeof kValueEnd;
   if (held == nullptr || SlotOf(*held) != from || to % kSlotUnitBytes != 0 || to > header_.arenaBytes ||
       bytes > header_.arenaBytes - to) {
     throw Error("ERR_VOLLEY_USAGE", "no linked item to move from " + std::to_string(from) + " to " + std::to_string(to));
@@ -128,7 +128,9 @@ void Region::Move(uint64_t from, uint64_t to) {
 
 bool Region::IsIntact(uint64_t slot) const {
   const Item item = ItemAt(slot);
-  return Hash64(memory_.data() + item.address, item.header->valueBytes) == item.header->xxh3;
+  const uint8_t* value = memory_.data() + item.address;
+  return Hash64(value, item.header->valueBytes) == item.header->xxh3 &&
+         std::memcmp(value + item.header->valueBytes, kValueEnd, sizeof kValueEnd) == 0;
 }
 
 bool Region::Insert(const Entry& entry) {

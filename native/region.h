@@ -72,7 +72,7 @@ class Region {
   bool Unlink(uint64_t slot);
   /// Moves a linked item to another slot. Throws Error.
   void Move(uint64_t from, uint64_t to);
-  /// Whether the value in a slot still has the checksum it was stored with.
+  /// Whether the value in a slot still has the checksum it was stored with, and what stands behind it is there.
   bool IsIntact(uint64_t slot) const;
 
   /// Hands the region, read-only, to whoever connects to the unix socket at `path`. Throws Error.

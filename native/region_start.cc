@@ -193,7 +193,7 @@ void Region::RestorePage(uint64_t page, uint32_t slotBytes) {
 /// Puts a slot's item into the table, or leaves it out when its key has a newer one. False when it is no whole item.
 bool Region::RestoreItem(uint64_t slot, uint32_t slotBytes) {
   const std::optional<Item> item = WellFormed(slot);
-  if (!item || item->header->valueOffset + uint64_t{item->header->valueBytes} + 2 > slotBytes) return false;
+  if (!item || item->header->valueOffset + uint64_t{item->header->valueBytes} + sizeof kValueEnd > slotBytes) return false;
   if (item->header->headXxh3 != HeadHash(*item->header, item->key - kTextKeyOffset)) return false;
   const Entry entry = EntryOf(*item);
   Entry* held = EntryFor(*item, entry.fingerprint);

@@ -14,6 +14,7 @@ import { Counters } from './counters.js';
 import { Evictor } from './evictor.js';
 import { type FabricOutcome, mayBeOffered, offerFabric } from './fabric.js';
 import { Flights } from './flights.js';
+import { Housekeeping } from './housekeeping.js';
 import {
   formatAddress,
   type ListenAddress,
@@ -37,11 +38,6 @@ import { SharedBoard } from './threads/shared-board.js';
 import { SharedFlights } from './threads/shared-flights.js';
 import { Waiters } from './waiters.js';
 
-/** How often housekeeping looks for what is to do: while slots rest or items expire, and while nothing does. */
-const TICK_MS = 250;
-const IDLE_TICK_MS = 1000;
-/** How often connections are asked whether they stall. */
-const STALL_CHECK_MS = 1000;
 const PACKAGE: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** The memcached whose commands are spoken, for clients that look at the number, then our own version. */
 const VERSION = `1.6.0-volley-${PACKAGE.version}`;
@@ -69,8 +65,7 @@ export class StorageNode {
   private readonly clients: Clients;
   private readonly metrics: MetricsServer;
   private status: 'starting' | 'serving' | 'draining' = 'starting';
-  private ticker: NodeJS.Timeout | undefined;
-  private stallsCheckedMs = 0;
+  private readonly housekeeping: Housekeeping;
   private stopped: Promise<void> | undefined;
   /** Whether the region is gone. */
   private isClosed = false;
@@ -109,6 +104,9 @@ export class StorageNode {
     this.clients = this.openClients();
     this.readers = board && this.openReaders(threads, board);
     this.clients.readers = this.readers;
+    const { slots, clients, readers } = this;
+    const { store, sweeper } = this.context;
+    this.housekeeping = new Housekeeping({ slots, store, sweeper, clients, readers });
     this.metrics = new MetricsServer(this.context.stats, () => this.health);
     this.listeners = new Listeners({
       addresses: this.addresses,
@@ -258,7 +256,7 @@ export class StorageNode {
       await this.stop();
       throw error;
     }
-    this.tick();
+    this.housekeeping.start();
     this.status = 'serving';
     if (this.options.threads > 1 && this.readers === null) this.log.warn(NO_READERS);
     this.log.info({ place: this.place, epoch: this.epoch }, 'serving');
@@ -291,20 +289,6 @@ export class StorageNode {
     this.localPath = path;
   }
 
-  private tick(): void {
-    this.slots.release();
-    this.readers?.tick(this.slots.isHeldUp);
-    this.context.sweeper.tick();
-    const now = systemClock.monotonicMs();
-    if (now - this.stallsCheckedMs >= STALL_CHECK_MS) {
-      this.stallsCheckedMs = now;
-      this.clients.shed();
-    }
-    const isBusy = this.slots.resting > 0 || this.context.store.tally.expiringItems > 0;
-    this.ticker = setTimeout(() => this.tick(), isBusy ? TICK_MS : IDLE_TICK_MS);
-    this.ticker.unref();
-  }
-
   /**
    * Reads the auth file and the certificates anew, for clients to come: those who are in stay in. What cannot be used is
    * logged, and stays as it was.
@@ -328,7 +312,7 @@ export class StorageNode {
 
   private async shutDown(): Promise<void> {
     this.status = 'draining';
-    clearTimeout(this.ticker);
+    this.housekeeping.stop();
     this.region.unshare();
     this.localPath = null;
     const closed = this.listeners.close();

@@ -60,16 +60,18 @@ function slotsOf(whole: Buffer): number[] {
   return slots;
 }
 
-/** Where damage begins: in the headers, in the directory or the table, at slots' headers, or anywhere. */
+/** Where damage begins: in the headers, in the directory or the table, in slots, or anywhere. */
 function placeIn(whole: Buffer, slots: readonly number[]): number {
   const arena = Number(whole.readBigUInt64LE(56));
-  const inSlot = () => random.pick(slots) + random.between(0, 100);
+  const inHead = () => random.pick(slots) + random.between(0, 100);
+  const inValue = () => random.pick(slots) + random.between(100, 2000);
   const places = [
     () => random.between(0, HEADER_BYTES - 1),
     () => random.between(HEADER_BYTES, HEADER_BYTES + 100),
     () => random.between(HEADER_BYTES, arena - 1),
     () => random.between(0, whole.length - 1),
-    ...Array(8).fill(inSlot),
+    ...Array(4).fill(inHead),
+    ...Array(4).fill(inValue),
   ];
   return Math.min(random.pick(places)(), whole.length - 1);
 }
