@@ -152,7 +152,7 @@ export class ArenaPages {
    * Takes up pages that were cut earlier.
    * @param directory the slot bytes of each page, 0 = not cut
    * @param isUsed asked once about each slot, by its arena offset
-   * @throws VolleyError ERR_VOLLEY_LAYOUT when there is no size class of such slots
+   * @throws VolleyError ERR_VOLLEY_LAYOUT when there is no size class of slots that are used
    */
   restore(directory: Uint32Array, isUsed: (offset: number) => boolean): void {
     this.pool.length = 0;
@@ -164,24 +164,25 @@ export class ArenaPages {
   }
 
   private restorePage(page: number, slotBytes: number, isUsed: (offset: number) => boolean): void {
+    const start = page * this.layout.pageBytes;
+    const slots = Math.floor(this.layout.pageBytes / slotBytes);
+    const used: number[] = [];
+    for (let slot = 0; slot < slots; slot++) if (isUsed(start + slot * slotBytes)) used.push(slot);
+    if (used.length === 0) {
+      this.layout.onPage?.(page, 0);
+      this.pool.push(page);
+      return;
+    }
     const sizeClass = this.classBytes.indexOf(slotBytes);
     if (sizeClass < 0) {
-      const text = `the region's page ${page} has slots of ${slotBytes} bytes, which this version does not make`;
+      const text = `page ${page} of the region file has slots of ${slotBytes} bytes, which this version does not make`;
       throw new VolleyError(
         'ERR_VOLLEY_LAYOUT',
         `${text}; remove the region file and upload the images again`,
       );
     }
-    const start = page * this.layout.pageBytes;
-    const map = new SlotPage(sizeClass, Math.floor(this.layout.pageBytes / slotBytes));
-    for (let slot = 0; slot < map.slots; slot++) {
-      if (isUsed(start + slot * slotBytes)) map.takeAt(slot);
-    }
-    if (map.free === map.slots) {
-      this.layout.onPage?.(page, 0);
-      this.pool.push(page);
-      return;
-    }
+    const map = new SlotPage(sizeClass, slots);
+    for (const slot of used) map.takeAt(slot);
     this.pages[page] = map;
     this.freeSlots[sizeClass]! += map.free;
     if (map.free > 0) this.enlist(sizeClass, page);

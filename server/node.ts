@@ -2,16 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wayName } from '../src/fabric-choice.js';
 import { type FabricCounts, type Region, type RestoredItems, ROOT } from '../src/native.js';
+import { assemble, type NodeContext } from './assembly.js';
 import { readAuthFile } from './auth/auth-file.js';
-import type { Credentials } from './auth/credentials.js';
-import { Throttle } from './auth/throttle.js';
-import { Clients, type ClientsContext } from './clients.js';
+import { Clients } from './clients.js';
 import { systemClock } from './clock.js';
-import { Compactor } from './compactor.js';
 import type { ConnectionFacts } from './connection-stats.js';
-import { type ConversationContext, converseFully } from './conversation.js';
-import { Counters } from './counters.js';
-import { Evictor } from './evictor.js';
+import type { Counters } from './counters.js';
 import { type FabricOutcome, mayBeOffered, offerFabric } from './fabric.js';
 import { Flights } from './flights.js';
 import { Housekeeping } from './housekeeping.js';
@@ -27,16 +23,10 @@ import { type Log, openLog } from './log.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 import { openRegion } from './open-region.js';
 import { defaultLocalPath, type NodeOptions, resolveOptions } from './options.js';
-import { PrefixStats } from './prefix-stats.js';
-import { restoreItems } from './restore.js';
 import { Slots } from './slots.js';
-import { Stats } from './stats.js';
-import { Store } from './store.js';
-import { Sweeper } from './sweeper.js';
 import { ReaderPool } from './threads/reader-pool.js';
 import { SharedBoard } from './threads/shared-board.js';
 import { SharedFlights } from './threads/shared-flights.js';
-import { Waiters } from './waiters.js';
 
 const PACKAGE: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** The memcached whose commands are spoken, for clients that look at the number, then our own version. */
@@ -44,8 +34,6 @@ const VERSION = `1.6.0-volley-${PACKAGE.version}`;
 
 const NO_READERS =
   'only one thread is used: further ones (-t) serve clients that need no password and speak no TLS, and there are none';
-
-type NodeContext = ConversationContext & ClientsContext;
 
 /** A storage node: owns a region of memory, serves it by the memcached protocols and hands it out on this host. */
 export class StorageNode {
@@ -69,7 +57,6 @@ export class StorageNode {
   private stopped: Promise<void> | undefined;
   /** Whether the region is gone. */
   private isClosed = false;
-  private compactor!: Compactor;
 
   /**
    * Makes the region; stop() frees it.
@@ -81,49 +68,51 @@ export class StorageNode {
     this.options = resolveOptions(given);
     this.log = openLog(this.options);
     this.addresses = parseListenAddresses(this.options.address);
-    const { quarantineMs, authFile } = this.options;
+    const { authFile } = this.options;
     const credentials = authFile === null ? null : readAuthFile(authFile);
     this.region = openRegion(this.options, mayBeOffered(this.options.fabric));
+    try {
+      const threads = readerThreads(this.options, this.addresses);
+      const board = threads === 0 ? null : new SharedBoard(threads, this.options.maxConnections);
+      const flights = board === null ? new Flights() : new SharedFlights(board, threads);
+      this.slots = this.makeSlots(flights);
+      const { options, region, slots } = this;
+      this.context = assemble({ node: this, options, version: VERSION, region, slots, flights, credentials });
+      this.clients = new Clients(this.context, this.options, this.log);
+      this.readers = board && this.openReaders(threads, board);
+    } catch (error) {
+      // A region file could not be used by anybody else.
+      this.region.close();
+      throw error;
+    }
+    const { slots, clients, readers } = this;
+    const { store, sweeper, stats } = this.context;
+    clients.readers = readers;
+    this.housekeeping = new Housekeeping({ slots, store, sweeper, clients, readers });
+    this.metrics = new MetricsServer(stats, () => this.health);
+    this.listeners = new Listeners({
+      addresses: this.addresses,
+      port: this.options.port,
+      backlog: this.options.backlog,
+      onSocket: (socket, plain) => clients.accept(socket, plain),
+      onError: ({ message }) => this.log.error({ reason: message }, 'a connection could not be accepted'),
+    });
+  }
+
+  private makeSlots(flights: Flights): Slots {
     const { pageBytes, arenaBytes } = this.region.info;
-    const threads = readerThreads(this.options, this.addresses);
-    const board = threads === 0 ? null : new SharedBoard(threads, this.options.maxConnections);
-    const flights = board === null ? new Flights() : new SharedFlights(board, threads);
-    this.slots = new Slots({
+    return new Slots({
       pageBytes,
       pageCount: Math.floor(arenaBytes / pageBytes),
-      quarantineMs,
+      quarantineMs: this.options.quarantineMs,
       flights,
       nowMs: systemClock.monotonicMs,
       onPage: (page, slotBytes) => {
         // Connections that end late still give slots back.
         if (!this.isClosed) this.region.cutPage(page, slotBytes);
       },
-      onStarved: () => this.compactor.want(),
+      onStarved: () => this.context.compactor.want(),
     });
-    this.context = this.assemble(flights, credentials);
-    this.clients = this.openClients();
-    this.readers = board && this.openReaders(threads, board);
-    this.clients.readers = this.readers;
-    const { slots, clients, readers } = this;
-    const { store, sweeper } = this.context;
-    this.housekeeping = new Housekeeping({ slots, store, sweeper, clients, readers });
-    this.metrics = new MetricsServer(this.context.stats, () => this.health);
-    this.listeners = new Listeners({
-      addresses: this.addresses,
-      port: this.options.port,
-      backlog: this.options.backlog,
-      onSocket: (socket, plain) => this.clients.accept(socket, plain),
-      onError: ({ message }) => this.log.error({ reason: message }, 'a connection could not be accepted'),
-    });
-  }
-
-  private openClients(): Clients {
-    try {
-      return new Clients(this.context, this.options, this.log);
-    } catch (error) {
-      this.region.close();
-      throw error;
-    }
   }
 
   private openReaders(threads: number, board: SharedBoard): ReaderPool {
@@ -135,48 +124,6 @@ export class StorageNode {
       { threads, board, region, store, counters, log, version: VERSION, ...limits },
       this.clients,
     );
-  }
-
-  private assemble(flights: Flights, credentials: Credentials | null): NodeContext {
-    const { options, region, slots } = this;
-    const { flushAllowed, itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } =
-      options;
-    const clock = systemClock;
-    const { prefixDelimiter } = options;
-    const counters = new Counters(new PrefixStats(prefixDelimiter ?? undefined, prefixDelimiter !== null));
-    const store = new Store({ region, slots, itemSizeMax, clock });
-    restoreItems(region, slots, store);
-    const evictor = options.onFull === 'evict' ? new Evictor(store, slots, clock.seconds) : null;
-    store.evictor = evictor;
-    this.compactor = new Compactor(store, slots);
-    const stats = new Stats({
-      node: this,
-      version: VERSION,
-      counters,
-      store,
-      slots,
-      compactor: this.compactor,
-      region,
-      clock,
-    });
-    const sweeper = new Sweeper(store, clock);
-    const login = credentials && { credentials, counters, throttle: new Throttle(clock.monotonicMs) };
-    const talk: ConversationContext = {
-      store,
-      slots,
-      stats,
-      counters,
-      sweeper,
-      waiters: new Waiters(slots),
-      version: VERSION,
-      login,
-      clock,
-      flushAllowed,
-      quarantineMs,
-    };
-    const converse = converseFully(talk);
-    const wantsLogin = login !== null;
-    return { ...talk, converse, wantsLogin, flights, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs };
   }
 
   /** What the node calls itself. */
@@ -322,7 +269,7 @@ export class StorageNode {
     await this.metrics.close();
     this.context.sweeper.stop();
     this.context.waiters.stop();
-    this.compactor.stop();
+    this.context.compactor.stop();
     this.isClosed = true;
     this.region.close();
   }

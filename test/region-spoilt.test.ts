@@ -122,7 +122,8 @@ test(`of ${FILES} spoilt files each is refused, or its node gives out no wrong b
       node = new StorageNode(options);
     } catch (error) {
       if (!isVolleyError(error)) throw error;
-      assert.match(error.code, /^ERR_VOLLEY_(LAYOUT|FILE)$/, error.message);
+      // A node that refused a file has let go of it, else the next one could not have it (ERR_VOLLEY_FILE).
+      assert.is(error.code, 'ERR_VOLLEY_LAYOUT', error.message);
       if (/cannot be taken up again/.test(error.message)) {
         assert.ok(readFileSync(file).equals(bytes), `it is left as it is: ${error.message}`);
       }
@@ -134,7 +135,7 @@ test(`of ${FILES} spoilt files each is refused, or its node gives out no wrong b
     count.taken++;
   }
   console.log(JSON.stringify(count));
-  assert.ok(count.taken > FILES / 4, JSON.stringify(count));
+  assert.ok(count.taken > FILES / 2, JSON.stringify(count));
   assert.ok(count.items > (count.taken * KEYS) / 2, 'most items were there all the same');
 });
 
