@@ -1,8 +1,13 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type FabricOffer, native, type Region } from '../src/native.js';
+import { type FabricOffer, native, type Region, ROOT } from '../src/native.js';
 import { PROVIDER, startFabricNode } from './support/fabric.js';
 import { HOST } from './support/host.js';
 import { CHUNK_KEY_PREFIX, chunkKey, placeItem, recordOf, wholeArena } from './support/items.js';
@@ -124,6 +129,29 @@ test('a place that is held too long goes to the next client, but not at once', a
       destination.close();
     }
   });
+});
+
+test('who shows token and key may read the region and not write to it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'volley-test-'));
+  const program = join(folder, 'write-to-region');
+  try {
+    execFileSync('cc', ['-Wall', '-o', program, join(ROOT, 'test/clients/write-to-region.c'), '-lfabric']);
+    await withRegion(async (region, offer) => {
+      region.stopOffering();
+      const limits = { connectionsMax: 4, placeHeldMs: HELD_MS };
+      const { port, base, key, token } = region.offer({ provider: PROVIDER, host: HOST, port: 0, ...limits });
+      const hex = [base, key].map((number) => number.toString(16));
+      const where = region.info.tableOffset.toString(16);
+      const args = [HOST, String(port), PROVIDER, ...hex, Buffer.from(token).toString('hex'), where];
+      const env = { ...process.env, IPATH_NO_BACKTRACE: '1' };
+      const { stdout } = await promisify(execFile)(program, args, { env, timeout: 20_000 });
+      const magic = Buffer.from('VOLLEYRG').toString('hex');
+      assert.is(stdout, `read ${magic}\nclosed\nread ${'00'.repeat(8)}\n`);
+      (await open({ ...offer, port, base, key, token })).close();
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test.run();
