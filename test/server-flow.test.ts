@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -116,6 +117,25 @@ test('an idle client is closed where there is an idle timeout', async () => {
   await idle.answer('\r\n');
   assert.is(await idle.answer(), '');
 });
+
+/** What timer each of a node's connections has in the system, by proc(5) and the kernel's proc_net_tcp: 2 is keepalive's. */
+function timersOf(node: StorageNode): string[] {
+  const here = `:${node.port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const rows = readFileSync('/proc/net/tcp', 'latin1').split('\n');
+  const connections = rows.map((row) => row.trim().split(/\s+/)).filter(([, local]) => local?.endsWith(here));
+  return connections.filter(([, , , state]) => state === '01').map(([, , , , , timer]) => timer!.slice(0, 2));
+}
+
+for (const threads of [1, 3]) {
+  test(`with ${threads} threads the system looks whether the hosts of silent clients are still there`, async () => {
+    const node = await started({ threads });
+    const clients = Array.from({ length: 4 }, () => clientOf(node).send('mn\r\n'));
+    for (const client of clients) await client.answer('MN\r\n');
+    await until(() => timersOf(node).every((timer) => timer === '02'), 'the timers of keepalive');
+    assert.is(timersOf(node).length, clients.length);
+    for (const client of clients) await client.close();
+  });
+}
 
 test('a client that vanishes in the middle of a value leaves no trace', async () => {
   const node = await started({ memoryBytes: 2 * MIB, quarantineMs: 0 });
