@@ -39,7 +39,7 @@ FabricListener::FabricListener(const uint8_t* data, size_t bytes, const Options&
   provider_ = info.provider();
   device_ = info.domain();
   domain_ = FabricDomain::Open(info);
-  registration_ = domain_->Register(data, bytes, FI_REMOTE_READ | FI_REMOTE_WRITE);
+  registration_ = domain_->Register(data, bytes, FI_REMOTE_READ);
   base_ = info.virtualAddresses() ? reinterpret_cast<uint64_t>(data) : 0;
   if (!info.connected()) {
     OpenDatagrams(info);
