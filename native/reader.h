@@ -39,6 +39,7 @@ class Reader {
     uint32_t threads = 1;
     uint32_t readTimeoutMs = 0;
     uint32_t retries = 0;
+    bool verifyBeside = false;
   };
 
   struct PathStats {

@@ -6,10 +6,12 @@
 #include <vector>
 
 #include "reader.h"
+#include "verifier.h"
 
 namespace volley {
 
-/// One thread of a reader: an endpoint of its own for every path, and what is in flight on each.
+/// One thread of a reader: an endpoint of its own for every path, and what is in flight on each. Where the plan wants that,
+/// a second thread verifies what this one has read.
 class ReaderThread {
  public:
   /// `index` tells the thread where to begin, so that threads (and clients) don't all begin at the same node.
@@ -21,12 +23,17 @@ class ReaderThread {
   std::vector<Reader::PathStats> stats;
 
  private:
+  /// One try to read a chunk.
+  struct Attempt {
+    uint32_t chunk;
+    uint32_t before = 0;                         // tries that failed
+    ReadStatus lastStatus = ReadStatus::kOk;  // of the one before
+  };
+
   struct InFlight {
     uint32_t id;
-    uint32_t chunk;
     uint64_t postedNs;
-    uint32_t attempts;
-    ReadStatus lastStatus;  // of the attempt before, kOk at first
+    Attempt attempt;
   };
 
   struct Path {
@@ -34,23 +41,37 @@ class ReaderThread {
     size_t index;
     Reader::Share* share;
     std::deque<InFlight> inFlight;  // oldest first; completions mostly come in that order
+    std::deque<Attempt> again;      // to be posted before what was never tried
+    uint32_t unjudged = 0;          // of `landed_`
     uint32_t nextId = 0;            // never one twice: a completion that comes once more must not pass for another's
     ReadStatus ended = ReadStatus::kOk;
     bool finished = false;
   };
 
+  /// A chunk that is with the verifier.
+  struct Landed {
+    Path* path;
+    Attempt attempt;
+  };
+
   bool Step(Path& path);
   bool TopUp(Path& path);
-  void Post(Path& path, uint32_t chunk, uint32_t attempts, ReadStatus lastStatus);
+  void Post(Path& path, const Attempt& attempt);
   bool Complete(Path& path, const Completion& completion);
-  bool Verify(Path& path, uint32_t chunk);
+  bool HandOver(Path& path, const Attempt& attempt);
+  bool TakeVerdicts();
+  void Judge(Path& path, const Attempt& attempt, const Verifier::Verdict& verdict);
+  void Conclude(Path& path, const Attempt& attempt, ReadStatus status);
   void CheckDeadline(Path& path);
   void GiveUp(Path& path, ReadStatus why);
   void Fail(uint32_t chunk, ReadStatus why) { failures.push_back({chunk, why}); }
   void Wait();
+  uint64_t Expected(uint32_t chunk) const;
 
   Reader& reader_;
   std::vector<Path> paths_;
+  std::unique_ptr<Verifier> verifier_;  // null: this thread verifies
+  std::deque<Landed> landed_;           // in the order in which the verifier has them
   uint64_t nowNs_ = 0;
 };
 

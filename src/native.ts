@@ -292,6 +292,11 @@ export interface ReaderOptions {
   readTimeoutMs?: number;
   /** How often a chunk is read again after a failed verification. */
   retries?: number;
+  /**
+   * Whether each thread has another one verify what it has read. Default: over a fabric, for 4 MiB and more, where there is
+   * a core for each.
+   */
+  verifyBeside?: boolean;
 }
 
 export const SOURCE_ZERO = 0xffff;

@@ -23,6 +23,7 @@ constexpr uint32_t kInFlightReadsMax = 256;
 // have outstanding (max_rd_atomic); more would only queue in the device.
 constexpr uint32_t kFabricInFlightBytes = 512 << 10;
 constexpr uint32_t kFabricReadsMin = 16;
+constexpr uint64_t kVerifyBesideBytesMin = 4 << 20;
 // A line and a value with user and password.
 constexpr size_t kGreetingBytesMax = 1024;
 
@@ -46,15 +47,25 @@ struct Window {
   uint32_t other;
 };
 
+bool HasKind(const Napi::Array& paths, const char* kind) {
+  for (uint32_t i = 0; i < paths.Length(); i++) {
+    if (ToString(ToObject(paths.Get(i), "path").Get("kind"), "kind") == kind) return true;
+  }
+  return false;
+}
+
 /// Copying is bound by memory and takes all cores; what comes through a socket needs cores for the kernel's part too, and
 /// two connections that share a core only get into each other's way.
 double DefaultThreads(const Napi::Array& paths) {
-  bool copies = false;
-  for (uint32_t i = 0; i < paths.Length(); i++) {
-    copies |= ToString(ToObject(paths.Get(i), "path").Get("kind"), "kind") == "local";
-  }
   const unsigned cores = std::clamp<unsigned>(std::thread::hardware_concurrency(), 1, 8);
-  return std::min(copies ? cores : (cores + 1) / 2, 4u);
+  return std::min(HasKind(paths, "local") ? cores : (cores + 1) / 2, 4u);
+}
+
+/// Worth a second thread per reader thread where those only post reads, cores are left, and the load takes longer than to
+/// start a thread. What was copied here, or received, is still in the copying core's cache.
+bool VerifiesBeside(const Reader::Plan& plan, const Napi::Array& paths) {
+  const bool reads = HasKind(paths, "fabric");
+  return reads && plan.imageBytes >= kVerifyBesideBytesMin && std::thread::hardware_concurrency() >= 2 * plan.threads;
 }
 
 Reader::EndpointFactory ToPath(const Napi::Object& path, const std::string& keyPrefix,
@@ -124,6 +135,7 @@ Reader::Plan ToPlan(const Napi::Object& options) {
     plan.paths.push_back(ToPath(ToObject(paths.Get(i), "path"), keyPrefix, plan.destination, window));
   }
   plan.threads = static_cast<uint32_t>(ToInteger(options, "threads", DefaultThreads(paths), 256));
+  plan.verifyBeside = options.Get("verifyBeside").IsUndefined() ? VerifiesBeside(plan, paths) : ToBool(options, "verifyBeside");
   return plan;
 }
 
