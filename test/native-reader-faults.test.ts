@@ -50,6 +50,7 @@ function optionsOf(scenario: Scenario, paths: ReaderPath[]): ReaderOptions {
     window: scenario.window,
     readTimeoutMs: scenario.readTimeoutMs,
     retries: scenario.retries,
+    verifyBeside: scenario.verifyBeside,
   };
 }
 
@@ -157,7 +158,7 @@ const EXPECTED: Record<Fault, FailureReason | null> = {
 };
 
 /** One load of an image's first chunks; `steps` befall chunk 0. Threads, window and so on are plain. */
-function loadWithFaults(steps: number[], retries: number, readTimeoutMs = 10_000) {
+function loadWithFaults(steps: number[], retries: number, readTimeoutMs = 10_000, verifyBeside = false) {
   const image = world.images[1]!;
   const row = Buffer.alloc(24);
   image.records.copy(row, 0, 0, 16);
@@ -176,29 +177,31 @@ function loadWithFaults(steps: number[], retries: number, readTimeoutMs = 10_000
     window: chunkCount,
     readTimeoutMs,
     retries,
+    verifyBeside,
   }).run();
 }
 
 for (const [fault, reason] of Object.entries(EXPECTED) as [Fault, FailureReason | null][]) {
   const told = reason ? `is told as ${reason}` : 'gives a whole chunk';
   test(`a read with the fault "${fault}", early, late or completed twice, ${told}`, async () => {
+    const timeoutMs = fault === 'never' ? 20 : undefined;
     for (const flags of [0, FAULT_LATE, FAULT_TWICE, FAULT_LATE | FAULT_TWICE]) {
-      const result = await loadWithFaults(
-        [FAULTS.indexOf(fault) | flags],
-        0,
-        fault === 'never' ? 20 : undefined,
-      );
-      assert.is(failuresOf(result).get(0) ?? null, reason);
+      for (const verifyBeside of [false, true]) {
+        const result = await loadWithFaults([FAULTS.indexOf(fault) | flags], 0, timeoutMs, verifyBeside);
+        assert.is(failuresOf(result).get(0) ?? null, reason);
+      }
     }
   });
 }
 
 test('a torn chunk is read again and the image is whole', async () => {
   const torn = FAULTS.indexOf('torn') | FAULT_TWICE;
-  const result = await loadWithFaults([torn, torn], 2);
-  assert.is(result.failures.length, 0);
-  assert.is(result.paths[0]!.retries, 2);
-  assert.is(result.paths[0]!.checksumFailures, 2);
+  for (const verifyBeside of [false, true]) {
+    const result = await loadWithFaults([torn, torn], 2, undefined, verifyBeside);
+    assert.is(result.failures.length, 0);
+    assert.is(result.paths[0]!.retries, 2);
+    assert.is(result.paths[0]!.checksumFailures, 2);
+  }
 });
 
 test('when the way breaks, reads that can no longer complete are told at once and not at their deadline', async () => {
@@ -236,7 +239,8 @@ test('a thousand failing loads leave no descriptor and no thread behind', async 
   const failing = async (count: number) => {
     for (let i = 0; i < count; i++) {
       const broken = i % 20 === 0 ? 'never' : 'connection';
-      const result = await loadWithFaults([FAULTS.indexOf(broken)], 0, broken === 'never' ? 2 : undefined);
+      const timeoutMs = broken === 'never' ? 2 : undefined;
+      const result = await loadWithFaults([FAULTS.indexOf(broken)], 0, timeoutMs, i % 2 === 0);
       assert.ok(result.failures.length > 0);
     }
   };

@@ -33,6 +33,8 @@ export interface Scenario {
   window: number;
   retries: number;
   readTimeoutMs: number;
+  /** Whether other threads verify what has landed. */
+  verifyBeside: boolean;
   cancel: Cancel | null;
   /** Paths 0 to fakePaths - 1 are fake; the one behind them is a clean local one. */
   fakePaths: number;
@@ -125,6 +127,7 @@ export function scenarioOf(seed: number, images: FaultImage[]): Scenario {
     fakePaths,
     sources: Uint16Array.from({ length: chunkCount }, () => chooseSource(random, paths)),
     steps: Array.from({ length: chunkCount }, () => (everyStep ? chooseSteps(random, kind, faulty) : [])),
+    verifyBeside: random.chance(0.5),
   };
 }
 
