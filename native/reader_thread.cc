@@ -252,13 +252,14 @@ void ReaderThread::Wait() {
     const uint64_t due = path.inFlight.front().postedNs + timeoutNs;
     waitNs = std::min(waitNs, due > nowNs_ ? due - nowNs_ : 0);
   }
-  if (!landed_.empty()) {
+  const bool judging = waitNs > 0 && !landed_.empty();
+  if (judging) {
     if (!verifier_->BeforeSleep(wake)) return;
     waits.push_back({verifier_->descriptor(), POLLIN, 0});
   }
   // Rounded up: to wake before a deadline would only mean to wait once more.
   poll(waits.data(), waits.size(), static_cast<int>(std::min<uint64_t>((waitNs + 999'999) / 1'000'000, INT32_MAX)));
-  if (!landed_.empty()) verifier_->AfterSleep();
+  if (judging) verifier_->AfterSleep();
 }
 
 }  // namespace volley

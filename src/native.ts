@@ -293,8 +293,8 @@ export interface ReaderOptions {
   /** How often a chunk is read again after a failed verification. */
   retries?: number;
   /**
-   * Whether each thread has another one verify what it has read. Default: over a fabric, for 4 MiB and more, where there is
-   * a core for each.
+   * Whether each thread has another one verify what it has read. Default: where a fabric's device fills memory that was
+   * registered with it, for images of 4 MiB and more, if there is a core for each.
    */
   verifyBeside?: boolean;
 }

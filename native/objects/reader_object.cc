@@ -47,25 +47,28 @@ struct Window {
   uint32_t other;
 };
 
-bool HasKind(const Napi::Array& paths, const char* kind) {
-  for (uint32_t i = 0; i < paths.Length(); i++) {
-    if (ToString(ToObject(paths.Get(i), "path").Get("kind"), "kind") == kind) return true;
-  }
-  return false;
-}
+bool IsKind(const Napi::Object& path, const char* kind) { return ToString(path.Get("kind"), "kind") == kind; }
 
 /// Copying is bound by memory and takes all cores; what comes through a socket needs cores for the kernel's part too, and
 /// two connections that share a core only get into each other's way.
 double DefaultThreads(const Napi::Array& paths) {
+  bool copies = false;
+  for (uint32_t i = 0; i < paths.Length(); i++) copies |= IsKind(ToObject(paths.Get(i), "path"), "local");
   const unsigned cores = std::clamp<unsigned>(std::thread::hardware_concurrency(), 1, 8);
-  return std::min(HasKind(paths, "local") ? cores : (cores + 1) / 2, 4u);
+  return std::min(copies ? cores : (cores + 1) / 2, 4u);
 }
 
-/// Worth a second thread per reader thread where those only post reads, cores are left, and the load takes longer than to
-/// start a thread. What was copied here, or received, is still in the copying core's cache.
+/// A second thread per reader thread is worth it where a device moves the bytes (one that memory is registered with), cores
+/// are left, and the load takes longer than to start a thread. What is copied or received on this host is in the reader
+/// thread's cache, and the cores are busy with that.
 bool VerifiesBeside(const Reader::Plan& plan, const Napi::Array& paths) {
-  const bool reads = HasKind(paths, "fabric");
-  return reads && plan.imageBytes >= kVerifyBesideBytesMin && std::thread::hardware_concurrency() >= 2 * plan.threads;
+  bool byDevice = false;
+  for (uint32_t i = 0; i < paths.Length(); i++) {
+    const Napi::Object path = ToObject(paths.Get(i), "path");
+    if (!IsKind(path, "fabric")) continue;
+    byDevice |= RemoteRegionObject::Unwrap(ToObject(path.Get("region"), "region"))->region()->localRegistration();
+  }
+  return byDevice && plan.imageBytes >= kVerifyBesideBytesMin && std::thread::hardware_concurrency() >= 2 * plan.threads;
 }
 
 Reader::EndpointFactory ToPath(const Napi::Object& path, const std::string& keyPrefix,
