@@ -284,8 +284,8 @@ export interface ReaderOptions {
   /** Default: one per core, at most 4; half as many when no path is `local`. */
   threads?: number;
   /**
-   * Reads in flight per path and thread. Default: 6 MiB, from 4 to 256; over a fabric what the device lets be outstanding,
-   * at most 512 KiB or 16 reads, whichever is more.
+   * Chunks in flight per path and thread. Default: 6 MiB, from 4 to 256; over a fabric 512 KiB or 16, whichever is more, and
+   * no more than the device lets be outstanding.
    */
   window?: number;
   /** Milliseconds that one read may take, from its posting. */

@@ -19,15 +19,16 @@ namespace {
 // Enough to keep a node busy while an answer is on its way, little enough that its deadline stays meaningful.
 constexpr uint32_t kInFlightBytes = 6 << 20;
 constexpr uint32_t kInFlightReadsMax = 256;
-// Over a fabric: 16 reads of 32 KiB fill a 100 Gb/s link for 40 us, and as many are what common devices let one queue pair
-// have outstanding (max_rd_atomic); more would only queue in the device.
+// Over a fabric: 16 chunks of 32 KiB fill a 100 Gb/s link for 40 us, and as many reads are what common devices let one
+// queue pair have outstanding (max_rd_atomic); more would only queue in the device, or in a socket.
 constexpr uint32_t kFabricInFlightBytes = 512 << 10;
-constexpr uint32_t kFabricReadsMin = 16;
+constexpr uint32_t kFabricInFlightMin = 16;
+// Below this a load is over before a second thread has begun.
 constexpr uint64_t kVerifyBesideBytesMin = 4 << 20;
 // A line and a value with user and password.
 constexpr size_t kGreetingBytesMax = 1024;
 
-/// How many reads may be in flight per path and thread.
+/// How many chunks may be in flight per path and thread.
 struct Window {
   /// @param given what the caller wants, or 0
   Window(uint32_t given, uint32_t chunkBytes) : given(given), chunkBytes(std::max(chunkBytes, 1u)) {
@@ -37,9 +38,9 @@ struct Window {
   /// @param readsMax what the device tells that it can have outstanding, or 0
   uint32_t Fabric(uint32_t readsMax) const {
     if (given != 0) return given;
-    if (readsMax == 0) return kFabricReadsMin;
+    const uint32_t wanted = std::max(kFabricInFlightBytes / chunkBytes, kFabricInFlightMin);
     // Where a device takes but one, a second keeps it from waiting for us.
-    return std::min(std::max(kFabricInFlightBytes / chunkBytes, kFabricReadsMin), std::max(readsMax, 2u));
+    return readsMax == 0 ? wanted : std::min(wanted, std::max(readsMax, 2u));
   }
 
   uint32_t given;

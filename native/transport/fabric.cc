@@ -10,6 +10,12 @@
 #include "../region_header.h"
 
 namespace volley {
+namespace {
+
+// Values share reads only as far as so many are left, or else the node would wait for us between them.
+constexpr uint32_t kReadsMin = 4;
+
+}  // namespace
 
 FabricEndpoint::FabricEndpoint(std::shared_ptr<RemoteRegion> region, std::shared_ptr<GuestMemory> destination,
                                std::string_view keyPrefix, uint32_t window)
@@ -18,8 +24,8 @@ FabricEndpoint::FabricEndpoint(std::shared_ptr<RemoteRegion> region, std::shared
       destination_(std::move(destination)),
       key_(keyPrefix),
       connection_(region_->Connect()) {
-  window_ = std::min(window, connection_->windowMax());
-  batchMax_ = connection_->piecesMax();
+  batchMax_ = std::clamp(window / kReadsMin, 1u, connection_->piecesMax());
+  window_ = std::min(window / batchMax_, connection_->windowMax());
   operations_.resize(window_);
   staging_.resize(window_);
   if (!region_->localRegistration()) return;

@@ -19,6 +19,7 @@ namespace volley {
 /// proved stale, the buckets are read first. Where the provider reads several places at once, several values share a read.
 class FabricEndpoint final : public Endpoint {
  public:
+  /// @param window chunks in flight at most
   FabricEndpoint(std::shared_ptr<RemoteRegion> region, std::shared_ptr<GuestMemory> destination,
                  std::string_view keyPrefix, uint32_t window);
   ~FabricEndpoint() override { Close(); }
@@ -63,8 +64,8 @@ class FabricEndpoint final : public Endpoint {
   std::shared_ptr<const TableCopy> table_;  // null: buckets are read first
   std::shared_ptr<GuestMemory> destination_;
   ChunkKey key_;
+  uint32_t batchMax_;  // values in one read
   uint32_t window_;    // reads in flight
-  uint32_t batchMax_;  // values in one of them
   std::vector<Bucket> staging_;  // per operation
   std::unique_ptr<FabricRegistration> stagingRegistration_;
   void* stagingDescriptor_ = nullptr;
