@@ -135,8 +135,9 @@ void ReaderThread::Post(Path& path, const Attempt& attempt) {
 }
 
 uint64_t ReaderThread::Expected(uint32_t chunk) const {
+  const uint8_t* record = reader_.plan_.records.data() + static_cast<size_t>(chunk) * Reader::kRecordBytes;
   uint64_t xxh3;
-  std::memcpy(&xxh3, reader_.plan_.records.data() + static_cast<size_t>(chunk) * Reader::kRecordBytes + 16, sizeof xxh3);
+  std::memcpy(&xxh3, record + 16, sizeof xxh3);
   return xxh3;
 }
 
@@ -151,7 +152,8 @@ bool ReaderThread::Complete(Path& path, const Completion& completion) {
     Conclude(path, attempt, completion.status);
   } else if (!HandOver(path, attempt)) {
     const uint64_t began = NowNs();
-    const bool right = Hash64(reader_.Destination(attempt.chunk), reader_.ChunkLength(attempt.chunk)) == Expected(attempt.chunk);
+    const uint32_t chunk = attempt.chunk;
+    const bool right = Hash64(reader_.Destination(chunk), reader_.ChunkLength(chunk)) == Expected(chunk);
     Judge(path, attempt, {right, NowNs() - began});
   }
   return true;

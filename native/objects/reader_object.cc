@@ -23,7 +23,7 @@ constexpr uint32_t kInFlightReadsMax = 256;
 // queue pair have outstanding (max_rd_atomic); more would only queue in the device, or in a socket.
 constexpr uint32_t kFabricInFlightBytes = 512 << 10;
 constexpr uint32_t kFabricInFlightMin = 16;
-// Below this a load is over before a second thread has begun.
+// Below this a second thread hardly gains what it takes to start it.
 constexpr uint64_t kVerifyBesideBytesMin = 4 << 20;
 // A line and a value with user and password.
 constexpr size_t kGreetingBytesMax = 1024;
