@@ -13,7 +13,7 @@ import {
 import { deviceFault } from '../src/fabric-devices.js';
 import {
   type FabricOffer,
-  type FabricUse,
+  type FabricSide,
   type LocalRegion,
   native,
   type RemoteRegion,
@@ -30,7 +30,7 @@ export interface TransportChoice {
   reason: string;
   region: LocalRegion | RemoteRegion | null;
   /** This host's side of the fabric, when the transport is one. */
-  fabric: FabricUse | null;
+  fabric: FabricSide | null;
 }
 
 /** What the choice is made from. */

@@ -1,4 +1,4 @@
-import type { FabricUse, LocalRegion, RemoteRegion } from '../src/native.js';
+import type { FabricSide, LocalRegion, RemoteRegion } from '../src/native.js';
 import type { ControlChannel } from './control.js';
 import type { NodeAddress } from './text-connection.js';
 import type { VolleyStats } from './volley-stats.js';
@@ -16,7 +16,7 @@ export interface ClusterNode extends NodeAddress {
   /** Why that transport, in words. */
   transportReason: string;
   /** This host's side of the fabric that it is read over, or null. */
-  fabric: FabricUse | null;
+  fabric: FabricSide | null;
   /** The node's region, mapped when the transport is `local`, connected to when it is `fabric`. */
   region: LocalRegion | RemoteRegion | null;
   control: ControlChannel;

@@ -1,6 +1,6 @@
 import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyErrorCode } from '../src/errors.js';
-import type { FabricUse } from '../src/native.js';
+import type { FabricSide } from '../src/native.js';
 import { type NodeName, parseNodeList } from '../src/node-name.js';
 import type { TlsOptions } from '../src/tls-settings.js';
 import { chooseTransport } from './choose-transport.js';
@@ -29,7 +29,7 @@ export interface LiveNode {
   transport: NodeTransport;
   transportReason: string;
   /** This host's side of the fabric, when the transport is one. */
-  fabric: FabricUse | null;
+  fabric: FabricSide | null;
   /** 16 hex digits, another at each start; null for a stock memcached. */
   epoch: string | null;
   error: null;

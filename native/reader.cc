@@ -90,6 +90,7 @@ Reader::Result Reader::Run() {
       sum.retries += part.retries;
       sum.checksumFailures += part.checksumFailures;
       sum.indexBytes += part.indexBytes;
+      sum.window = std::max(sum.window, part.window);
       if (sum.error.empty()) sum.error = part.error;
     }
   }

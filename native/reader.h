@@ -50,6 +50,7 @@ class Reader {
     uint64_t retries = 0;
     uint64_t checksumFailures = 0;
     uint64_t indexBytes = 0;
+    uint32_t window = 0;
     std::string error;
   };
 

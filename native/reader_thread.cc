@@ -67,6 +67,7 @@ void ReaderThread::Run() {
   TakeVerdicts();
   for (Path& path : paths_) {
     stats[path.index].indexBytes = path.endpoint->indexBytes();
+    stats[path.index].window = path.endpoint->window();
     stats[path.index].error = path.endpoint->error();
     path.endpoint->Close();
   }

@@ -152,6 +152,12 @@ export interface FabricSurvey {
 /** The way on this host's side that a region is read by. */
 export type FabricUse = Pick<FabricWay, 'provider' | 'device'> & { endpoint: 'msg' | 'rdm' };
 
+/** The same where it is known what the device bears. */
+export interface FabricSide extends FabricUse {
+  /** Reads that one connection may have outstanding (max_rd_atomic); null where the device does not tell. */
+  readsOutstandingMax: number | null;
+}
+
 export interface FabricOfferOptions {
   provider: string;
   /** Default: the first that has the address. */
@@ -200,7 +206,7 @@ export interface FabricOffer {
 /** A region read over a fabric. */
 export interface RemoteRegion {
   readonly info: RegionInfo;
-  readonly way: FabricUse;
+  readonly way: FabricSide;
   /**
    * Copies the hashtable, so that chunks need no reading of buckets before them; unless it takes more than `bytesMax`.
    * @returns the bytes that were read for it
@@ -326,6 +332,8 @@ export interface ReaderPathStats {
   checksumFailures: number;
   /** Bytes of the node's hashtable that were read to find the values. */
   indexBytes: number;
+  /** Chunks that each thread may have had in flight; 0 when none was wanted this way. */
+  window: number;
   /** What the system said when the path broke (`connect: Connection refused`), or ''. */
   error: string;
 }

@@ -23,7 +23,10 @@ const bytesOf = (chunk: number) => content.subarray(chunk * CHUNK_BYTES, (chunk 
 const keyOf = (chunk: number) => chunkKey(contentDigest(bytesOf(chunk)));
 const liar = keyOf(LIED_OF);
 
+const byFabric = { transport: 'fabric', timeoutMs: 2000 } as const;
 const test = suite(`fabric lies over ${PROVIDER}`);
+/** Soft-RoCE gives memory that is registered anew the same key: there is no wrong one to be had. */
+const keyTest = PROVIDER.startsWith('verbs') ? test.skip : test;
 
 /** A region that holds the image, but for the lie about one chunk. */
 function craft(lie: (crafted: CraftedRegion) => void): CraftedRegion {
@@ -42,20 +45,23 @@ interface Scene {
   fabric: LyingFabric;
 }
 
-/** A node that holds the image, and a client that was led to the crafted region instead of the node's. */
-async function withLies(crafted: CraftedRegion, work: (scene: Scene) => Promise<void>): Promise<void> {
-  await withNodes([startFabricNode], async (node) => {
-    // After the node was started, which would inherit the port: libfabric does not mark its sockets to be closed.
-    const fabric = new LyingFabric(crafted);
-    const lead = async (cluster: Cluster) => {
-      await cluster.upload(content, { name: 'image' });
-      cluster.nodes[0]!.region!.close();
-      cluster.nodes[0]!.region = await fabric.open();
-      await work({ cluster, node: node!, image: await cluster.open('image'), fabric });
-    };
-    const byFabric = { transport: 'fabric', timeoutMs: 2000 } as const;
-    await withCluster([node!], lead, byFabric).finally(() => fabric.close());
-  });
+/**
+ * A client that was led to the crafted region instead of that of the node, which holds the image. The node has to run
+ * already: it would inherit the port, for libfabric does not mark its sockets to be closed.
+ */
+async function withLies(
+  node: TestNode,
+  crafted: CraftedRegion,
+  work: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  const fabric = new LyingFabric(crafted);
+  const lead = async (cluster: Cluster) => {
+    await cluster.upload(content, { name: 'image' });
+    cluster.nodes[0]!.region!.close();
+    cluster.nodes[0]!.region = await fabric.open();
+    await work({ cluster, node, image: await cluster.open('image'), fabric });
+  };
+  await withCluster([node], lead, byFabric).finally(() => fabric.close());
 }
 
 /** Loads, checks what came, and that nothing is written afterwards. */
@@ -106,9 +112,13 @@ const LIES: { what: string; lie: (crafted: CraftedRegion) => void; breaks: boole
   },
 ];
 
+/** Lives as long as the tests do: in an emulated machine a node takes seconds to start. */
+const honest = await startFabricNode();
+test.after(() => honest.process.kill());
+
 for (const { what, lie, breaks } of LIES) {
   test(`${what} costs ${breaks ? 'the connection' : 'one chunk'}, which tcp brings; when it cannot, the chunk is told of`, async () => {
-    await withLies(craft(lie), async (scene) => {
+    await withLies(honest, craft(lie), async (scene) => {
       const { report, error } = await loadAndWatch(scene);
       if (error) throw error;
       if (breaks) assert.ok(fallbackChunks(report) >= 1);
@@ -123,29 +133,33 @@ for (const { what, lie, breaks } of LIES) {
   });
 }
 
-test('with a wrong key nothing is read; tcp brings the image, and the right key works again at once', async () => {
-  const crafted = craft((region) => region.put(liar, bytesOf(LIED_OF), LIED_OF * CHUNK_BYTES));
-  await withLies(crafted, async (scene) => {
-    const { cluster, fabric, node } = scene;
-    assert.is(fallbackChunks((await loadAndWatch(scene)).report!), 0, 'with the right key all is read');
-    await fabric.changeKey();
-    const { report, error } = await loadAndWatch(scene);
-    if (error) throw error;
-    assert.is(fallbackChunks(report), CHUNKS);
+keyTest(
+  'with a wrong key nothing is read; tcp brings the image, and the right key works again at once',
+  async () => {
+    const crafted = craft((region) => region.put(liar, bytesOf(LIED_OF), LIED_OF * CHUNK_BYTES));
+    const work = async (scene: Scene) => {
+      const { cluster, fabric, node } = scene;
+      assert.is(fallbackChunks((await loadAndWatch(scene)).report!), 0, 'with the right key all is read');
+      await fabric.changeKey();
+      const { report, error } = await loadAndWatch(scene);
+      if (error) throw error;
+      assert.is(fallbackChunks(report), CHUNKS);
 
-    const wrong = cluster.nodes[0]!.region!;
-    cluster.nodes[0]!.region = await fabric.open();
-    assert.is(fallbackChunks((await loadAndWatch(scene)).report!), 0, 'the right key works');
+      const wrong = cluster.nodes[0]!.region!;
+      cluster.nodes[0]!.region = await fabric.open();
+      assert.is(fallbackChunks((await loadAndWatch(scene)).report!), 0, 'the right key works');
 
-    cluster.nodes[0]!.region = wrong;
-    await node.process.kill();
-    const failed = await loadAndWatch(scene);
-    assert.is(failed.error?.code, 'ERR_VOLLEY_NODE_DOWN', String(failed.error));
-    assert.match(
-      failed.error!.message,
-      new RegExp(`^image "image": chunk 0 of ${CHUNKS} on node ${node.name} `),
-    );
-  });
-});
+      cluster.nodes[0]!.region = wrong;
+      await node.process.kill();
+      const failed = await loadAndWatch(scene);
+      assert.is(failed.error?.code, 'ERR_VOLLEY_NODE_DOWN', String(failed.error));
+      assert.match(
+        failed.error!.message,
+        new RegExp(`^image "image": chunk 0 of ${CHUNKS} on node ${node.name} `),
+      );
+    };
+    await withNodes([startFabricNode], (node) => withLies(node!, crafted, work));
+  },
+);
 
 test.run();

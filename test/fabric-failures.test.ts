@@ -37,10 +37,16 @@ async function withStruckLoad(work: (load: StruckLoad, node: TestNode) => Promis
   });
 }
 
+async function storeAgain({ cluster }: StruckLoad): Promise<void> {
+  await withCluster(cluster.nodes, async (other) => {
+    await other.upload(content, { name: 'image' });
+  });
+}
+
 /** Starts a node on the port of one that was killed, with the image, as an operator would. */
 async function withRenewed(load: StruckLoad, node: TestNode, work: () => Promise<void>): Promise<void> {
   await withNodes([() => startFabricNode('-p', String(node.port))], async () => {
-    await withCluster(load.cluster.nodes, (other) => other.upload(content, { name: 'image' }).then(() => {}));
+    await storeAgain(load);
     await work();
   });
 }
@@ -108,19 +114,19 @@ test('a node that is stopped for less than the deadline only makes the load long
 
 test('a node that restarts with another epoch in mid-load is named, or the load is whole; the next one is', async () => {
   await withStruckLoad(async (load, node) => {
-    let next: Promise<void> | undefined;
+    let renewed: Promise<TestNode> | undefined;
     const strike = () => {
-      const killed = node.process.kill();
-      next = killed.then(() =>
-        withRenewed(load, node, async () => {
-          const report = await load.loadWhole();
-          assert.ok(fallbackChunks(report) > 0);
-        }),
-      );
+      renewed = node.process.kill().then(() => startFabricNode('-p', String(node.port)));
     };
     const { error } = await load.strike(strike, READ_TIMEOUT_MS);
     if (error) load.checkTold(error, node.name);
-    await next;
+    const untouched = load.paint();
+    await withNodes([() => renewed!], async () => {
+      await storeAgain(load);
+      await sleep(WATCH_MS);
+      assert.ok(untouched(), 'nothing is written after the end of the load');
+      assert.ok(fallbackChunks(await load.loadWhole()) > 0);
+    });
   });
 });
 

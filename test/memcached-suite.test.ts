@@ -11,14 +11,14 @@ const TIMEOUT_MS = 280_000;
 /** The runner's exit code when the source cannot be fetched. */
 const NO_SOURCE = 3;
 
-/** What the runner prints, or null where the source cannot be fetched. */
+/** What the runner prints, or null where the source cannot be fetched; in CI that is a failure. */
 function runSuite(...args: string[]): string | null {
   const run = spawnSync(process.execPath, [join(ROOT, 'scripts', 'memcached-suite', 'run.mjs'), ...args], {
     encoding: 'utf8',
     timeout: TIMEOUT_MS,
     maxBuffer: 64 * 1024 * 1024,
   });
-  if (run.status === NO_SOURCE) {
+  if (run.status === NO_SOURCE && !process.env.CI) {
     console.log(`skipped: ${run.stderr.trim()}`);
     return null;
   }

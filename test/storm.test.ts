@@ -22,7 +22,7 @@ const SETTLE_TIMEOUT_MS = 10_000;
 const VALUE_BYTES = 32 * 1024;
 const MIB = 1024 * 1024;
 /** What V8 may keep of its heap and the system of its buffers; a leak of all connections' would be far more. */
-const GROWTH_MAX = 96 * MIB;
+const GROWTH_MAX = 64 * MIB;
 const test = suite('a storm of clients');
 
 /** One client that sets and gets in turn, one at a time, and checks what it gets. */

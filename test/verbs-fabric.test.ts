@@ -13,8 +13,14 @@ const DATAGRAMS = 'fabric-load.test,verbs;ofi_rxm';
 const ERRORS = 'verbs/errors';
 const OVERLOAD = 'verbs/overload';
 const FAILURES = 'verbs/failures';
+const LIES = 'fabric-failures-lies.test';
+const DEVICE = 'fabric-device.test';
+const CHANGES = 'fabric-table-changes.test';
 /** Figures first, alone in the VM; then all others, side by side. */
-const programs = new VmPrograms([FIGURES], [ERRORS, OVERLOAD, DATAGRAMS, '+', TRANSPORT, FAILURES]);
+const programs = new VmPrograms(
+  [FIGURES],
+  [ERRORS, OVERLOAD, DEVICE, DATAGRAMS, '+', TRANSPORT, FAILURES, LIES, CHANGES],
+);
 
 const test = suite('fabric over verbs, on Soft-RoCE in a VM');
 const vmTest = findExecutable(DEFAULT_QEMU) ? test : test.skip;
@@ -38,6 +44,24 @@ vmTest('many clients with full windows against one node are all served or refuse
 
 vmTest('nodes stopped, unplugged, too slow and killed with reads in flight do no harm', async () => {
   console.log((await programs.passed(FAILURES, 5)).match(/^(client|node): .*$/gm)!.join('\n'));
+});
+
+vmTest(
+  'a node that tells addresses outside, other lengths or other bytes costs a chunk or a connection',
+  async () => {
+    await programs.passed(LIES, 5);
+  },
+);
+
+vmTest(
+  'eight clients load while chunks are deleted, replaced and spoilt: all that is told as loaded is right',
+  async () => {
+    console.log((await programs.passed(CHANGES, 2)).match(/quarantine \d.*$/gm)!.join('\n'));
+  },
+);
+
+vmTest("the device's bound of reads is kept, and memory is registered once for all loads", async () => {
+  console.log((await programs.passed(DEVICE, 3)).match(/(rxe0|pinned): .*$/gm)!.join('\n'));
 });
 
 interface Round {

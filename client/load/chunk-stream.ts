@@ -36,6 +36,7 @@ export class ChunkStream {
     chunks: 0,
     bytes: 0,
     indexBytes: 0,
+    window: WINDOW,
     readNs: 0,
     verifyNs: 0,
     retries: 0,

@@ -83,6 +83,7 @@ export class LoadRun {
         retries: 0,
         checksumFailures: 0,
         indexBytes: 0,
+        window: 0,
         fallbackChunks: 0,
         fallbackReason: '',
       };
@@ -122,6 +123,7 @@ export class LoadRun {
     const first = await this.#read(this.#nodes.map(pathOf), sources);
     this.#zeroChunks = first.zeroChunks;
     first.paths.forEach((stats, node) => {
+      this.#reports[node]!.window = stats.window;
       this.#count(node, stats);
     });
     const lost = this.#lostChunks(first, sources);

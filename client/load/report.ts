@@ -1,4 +1,4 @@
-import type { FabricUse } from '../../src/native.js';
+import type { FabricSide } from '../../src/native.js';
 import type { NodeTransport } from '../cluster-node.js';
 
 /** What a load did at one node. */
@@ -7,13 +7,15 @@ export interface NodeLoadReport {
   transport: NodeTransport;
   transportReason: string;
   /** What it is read over when the transport is `fabric`, else null. */
-  fabric: FabricUse | null;
+  fabric: FabricSide | null;
   chunks: number;
   bytes: number;
   retries: number;
   checksumFailures: number;
   /** Bytes of the node's hashtable that were read over the fabric to find the chunks. */
   indexBytes: number;
+  /** Chunks that each reading thread may have had in flight there; 0 when none was wanted of it. */
+  window: number;
   /** Chunks that `local` or `fabric` could not bring and that came over tcp from the same node. */
   fallbackChunks: number;
   /** Why they did not come the first way, in words; '' when all did. */

@@ -1,6 +1,7 @@
 #include "connection.h"
 
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +17,8 @@ namespace {
 constexpr size_t kCompletionsMax = 1024;
 // What a living node needs at most for the reads of one endpoint.
 constexpr std::chrono::milliseconds kDrainTime{500};
+// How soon a read is tried again that the provider did not take.
+constexpr long kRefusedNs = 1'000'000;
 
 int WaitObject(fid* queue) {
   int descriptor = -1;
@@ -79,10 +82,10 @@ int FabricConnection::Reach(const FabricInfo& info, const std::string& peer, con
 
 bool FabricConnection::OpenWait() {
   wait_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
-  for (fid* queue : {&events_->fid, &completions_->fid}) {
+  soon_ = UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  for (const int descriptor : {WaitObject(&events_->fid), WaitObject(&completions_->fid), soon_.get()}) {
     epoll_event event{};
     event.events = EPOLLIN;
-    const int descriptor = WaitObject(queue);
     if (descriptor < 0 || epoll_ctl(wait_.get(), EPOLL_CTL_ADD, descriptor, &event) != 0) return false;
   }
   return true;
@@ -119,10 +122,18 @@ bool FabricConnection::Read(const Piece* pieces, uint32_t count, void* descripto
   const ssize_t failed = fi_readmsg(endpoint_.get(), &read, FI_COMPLETION);
   // Endpoints for datagrams open their sockets when they are first used.
   if (addresses_ && inFlight_ == 0) SealSockets();
+  if (refused_ || failed == -FI_EAGAIN) WakeSoon(failed == -FI_EAGAIN);
   if (failed == 0) inFlight_++;
   if (failed == 0) return true;
   if (failed != -FI_EAGAIN) Break(FabricLibrary::Load().Message("cannot post a read", failed));
   return false;
+}
+
+/// No completion need come that would wake who waits for room in the queue.
+void FabricConnection::WakeSoon(bool soon) {
+  refused_ = soon;
+  const itimerspec time{{}, {0, soon ? kRefusedNs : 0}};
+  timerfd_settime(soon_.get(), 0, &time, nullptr);
 }
 
 size_t FabricConnection::Poll(Done* out, size_t max) {
@@ -177,6 +188,7 @@ void FabricConnection::Close() {
   completions_.Reset();
   addresses_.Reset();
   events_.Reset();
+  soon_.Reset();
   wait_.Reset();
 }
 

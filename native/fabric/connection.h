@@ -49,13 +49,15 @@ class FabricConnection {
   bool Read(const Piece* pieces, uint32_t count, void* descriptor, uint64_t key, void* context);
   /// Reads that ended since. Never blocks.
   size_t Poll(Done* out, size_t max);
-  /// A descriptor to wait on for completions and events, or -1 when there may be something already.
+  /// A descriptor to wait on for completions, events and the time to try a refused read again, or -1 when there may be
+  /// something already.
   int WaitDescriptor() const;
   /// When it returned, no read that was posted writes any more.
   void Close();
 
  private:
   void Break(const std::string& why);
+  void WakeSoon(bool soon);
   void Drain();
   bool Open(const FabricInfo& info, const std::string& peer, const std::string& token);
   int Reach(const FabricInfo& info, const std::string& peer, const std::string& token);
@@ -68,7 +70,9 @@ class FabricConnection {
   uint32_t windowMax_ = 1;
   uint32_t piecesMax_ = 1;
   uint32_t inFlight_ = 0;
-  UniqueFd wait_;  // an epoll over both queues
+  bool refused_ = false;
+  UniqueFd soon_;  // a timer
+  UniqueFd wait_;  // an epoll over both queues and the timer
   FabricHandle<fid_eq> events_;
   FabricHandle<fid_cq> completions_;
   FabricHandle<fid_av> addresses_;  // of reliable datagrams only

@@ -161,6 +161,7 @@ Napi::Object ToResult(Napi::Env env, const Reader::Result& result) {
     path.Set("retries", static_cast<double>(stats.retries));
     path.Set("checksumFailures", static_cast<double>(stats.checksumFailures));
     path.Set("indexBytes", static_cast<double>(stats.indexBytes));
+    path.Set("window", stats.window);
     path.Set("error", stats.error);
     paths.Set(i, path);
   }

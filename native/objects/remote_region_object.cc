@@ -62,6 +62,8 @@ Napi::Value RemoteRegionObject::Way(const Napi::CallbackInfo& info) {
   way.Set("provider", region_->way().provider());
   way.Set("device", region_->way().domain());
   way.Set("endpoint", EndpointName(region_->way().connected() ? FI_EP_MSG : FI_EP_RDM));
+  const uint32_t reads = region_->readsOutstandingMax();
+  way.Set("readsOutstandingMax", reads == 0 ? info.Env().Null() : Napi::Number::New(info.Env(), reads));
   return way;
 }
 

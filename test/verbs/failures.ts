@@ -21,9 +21,11 @@ import { Cable } from './cable.js';
 const READ_TIMEOUT_MS = 500;
 /** How long a destination is watched after its load has ended. */
 const WATCH_MS = 700;
-const FAILURES = Number(process.env.VOLLEY_TEST_FAILURES ?? 200);
+const FAILURES = Number(process.env.VOLLEY_TEST_FAILURES ?? 120);
+/** Failures after which all is there that is made once. */
+const WARM_UP = 40;
 const FAILURES_TIMEOUT_MS = FAILURES * 450;
-/** A connection's own; a page per failure would be 800 kB. */
+/** A connection's own; a page per failure would be 320 kB. */
 const PINNED_BYTES_MAX = 256 << 10;
 /** What allocators may keep. */
 const GROWTH_BYTES_MAX = 16 << 20;
@@ -107,8 +109,8 @@ test(`${FAILURES} loads whose deadline passes leave no byte, descriptor, thread 
       failures++;
       assert.match(error.message, /^image "small": chunk \d+ of 64 on node \S+ /);
     } else assert.ok(holds(destination, small), 'what was told as loaded is right');
-    if (failures === 100) before ??= [heldBy('self'), heldBy(other.process.pid)];
-    if (failures % 50 !== 0) continue;
+    if (failures === WARM_UP) before ??= [heldBy('self'), heldBy(other.process.pid)];
+    if (failures % 40 !== 0) continue;
     destination.write(0, paint);
     await sleep(50);
     assert.ok(holds(destination, paint), 'nothing is written after the end of the load');

@@ -1,0 +1,62 @@
+// What a load does when the fabric's provider takes no reads for now, because its queue is full.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { LoadReport } from '../client/index.js';
+import { ROOT } from '../src/native.js';
+import { runCli } from './support/cli.js';
+import { PROVIDER, startFabricNode } from './support/fabric.js';
+import { randomImage } from './support/images.js';
+import { withCluster, withNodes } from './support/nodes.js';
+
+/** How long the reads of each endpoint are refused at first, as support/refusing-fabric.c has it. */
+const REFUSED_SECONDS = 0.1;
+const CHUNKS = 300;
+/** What the reading thread may ask in that time: 16 reads every other millisecond, and then some for each read. */
+const REFUSALS_MAX = 16 * 500 + 10 * CHUNKS;
+
+const test = suite(`refused reads over ${PROVIDER}`);
+
+/** Puts a library into the folder that refuses reads. Returns the environment in which it is found before libfabric. */
+function refusing(folder: string): NodeJS.ProcessEnv {
+  const source = join(ROOT, 'test', 'support', 'refusing-fabric.c');
+  execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', join(folder, 'libfabric.so.1'), source]);
+  const real = execFileSync('cc', ['-print-file-name=libfabric.so.1'], { encoding: 'utf8' }).trim();
+  return {
+    LD_LIBRARY_PATH: folder,
+    VOLLEY_TEST_LIBFABRIC: real,
+    VOLLEY_TEST_REFUSALS: join(folder, 'refusals'),
+  };
+}
+
+test('a load whose reads are refused tries again, without haste, and is whole over the fabric', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'volley-test-'));
+  const content = randomImage(CHUNKS);
+  try {
+    await withNodes([startFabricNode], async (node) => {
+      await withCluster([node!], async (cluster) => {
+        await cluster.upload(content, { name: 'image' });
+      });
+      const out = join(folder, 'out');
+      const args = ['load', 'image', '--out', out, '--json', '--nodes', node!.name, '--transport', 'fabric'];
+      const { code, stdout, stderr } = await runCli(args, refusing(folder));
+      assert.is(code, 0, stderr);
+      assert.ok(readFileSync(out).equals(content));
+      const { retries, nodes, seconds } = JSON.parse(stdout) as LoadReport;
+      assert.equal([nodes[0]!.transport, nodes[0]!.fallbackChunks, retries], ['fabric', 0, 0]);
+      const refusals = statSync(join(folder, 'refusals')).size;
+      console.log(`${refusals} reads refused, the load took ${seconds} s`);
+      assert.ok(refusals > CHUNKS / 4, `${refusals} reads were refused`);
+      assert.ok(refusals < REFUSALS_MAX, `${refusals} reads were refused: it span`);
+      assert.ok(seconds < REFUSED_SECONDS + 2, `it took ${seconds} s`);
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test.run();
