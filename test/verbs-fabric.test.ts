@@ -15,11 +15,12 @@ const OVERLOAD = 'verbs/overload';
 const FAILURES = 'verbs/failures';
 const LIES = 'fabric-failures-lies.test';
 const DEVICE = 'fabric-device.test';
+const REFUSED = 'fabric-refused.test';
 const CHANGES = 'fabric-table-changes.test';
 /** Figures first, alone in the VM; then all others, side by side. */
 const programs = new VmPrograms(
   [FIGURES],
-  [ERRORS, OVERLOAD, DEVICE, DATAGRAMS, '+', TRANSPORT, FAILURES, LIES, CHANGES],
+  [ERRORS, OVERLOAD, DEVICE, REFUSED, DATAGRAMS, '+', TRANSPORT, FAILURES, LIES, CHANGES],
 );
 
 const test = suite('fabric over verbs, on Soft-RoCE in a VM');
@@ -62,6 +63,10 @@ vmTest(
 
 vmTest("the device's bound of reads is kept, and memory is registered once for all loads", async () => {
   console.log((await programs.passed(DEVICE, 3)).match(/(rxe0|pinned): .*$/gm)!.join('\n'));
+});
+
+vmTest('reads that the device takes no more of are tried again soon, and without haste', async () => {
+  console.log(/\d+ reads refused, .*$/m.exec(await programs.passed(REFUSED, 1))![0]);
 });
 
 interface Round {
