@@ -98,6 +98,10 @@ Reader::Result Reader::Run() {
             [](const Failure& a, const Failure& b) { return a.chunk < b.chunk; });
   result_.elapsedNs = static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - began).count());
+  // Who keeps the reader, for its counters, shall not keep a guest's memory by it, which may be pinned.
+  workers.clear();
+  plan_.paths.clear();
+  plan_.destination.reset();
   return std::move(result_);
 }
 

@@ -69,6 +69,11 @@ vmTest('reads that the device takes no more of are tried again soon, and without
   console.log(/\d+ reads refused, .*$/m.exec(await programs.passed(REFUSED, 1))![0]);
 });
 
+vmTest('all of it takes less than three minutes, as far as this host lets it work', async () => {
+  const seconds = await programs.ownSeconds();
+  assert.ok(seconds < 180, `${seconds} s`);
+});
+
 interface Round {
   volley: number;
   reference: number;

@@ -29,6 +29,9 @@ FabricLibrary::FabricLibrary() {
   setenv("IPATH_NO_BACKTRACE", "1", 0);
   // For datagrams, of which we have no use, verbs would start a name server and wait for it whenever it is asked what there is.
   setenv("FI_VERBS_DGRAM_USE_NAME_SERVER", "0", 0);
+  // Registrations are kept by us, for as long as their memory. libfabric's cache would keep memory pinned after its end, and
+  // would put hooks into this process's mmap and munmap to learn of that.
+  setenv("FI_MR_CACHE_MAX_COUNT", "0", 0);
   void* library = dlopen("libfabric.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     throw Error("ERR_VOLLEY_SETUP", std::string("libfabric is not installed (") + dlerror() +

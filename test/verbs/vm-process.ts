@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { plainEnvironment, tiedToThisProcess } from '../../hypervisor-shim/executable.js';
 import { SerialLog } from '../../hypervisor-shim/serial-log.js';
@@ -79,6 +80,15 @@ export class VmProcess {
 
   get elapsedMs(): number {
     return Math.round(performance.now() - this.#startedAt);
+  }
+
+  /** How long the one of QEMU's threads that waited longest was kept waiting for a processor of this host, while it runs. */
+  get waitedMs(): number {
+    const tasks = `/proc/${this.#child.pid}/task`;
+    const waited = readdirSync(tasks).map((thread) =>
+      Number(readFileSync(`${tasks}/${thread}/schedstat`, 'latin1').split(' ')[1]),
+    );
+    return Math.round(Math.max(...waited) / 1e6);
   }
 
   /** From the start to the command's start in the guest; undefined before. */

@@ -43,6 +43,8 @@ export interface VmReport {
   bootMs: number;
   /** From QEMU's start to its end. */
   totalMs: number;
+  /** Of that, what QEMU waited for processors of the host that others used. */
+  waitedMs: number;
   /** What the guest's kernel said while the command ran. */
   log: string[];
 }
@@ -65,9 +67,17 @@ export async function runInVm(options: VmOptions): Promise<VmReport> {
     const initrdPath = `/proc/${process.pid}/fd/${initrd.fd}`;
     const args = vmArguments({ accelerator, memoryBytes, kernelPath: kernel.image, initrdPath });
     const vm = new VmProcess(qemu, args, options);
-    const code = await vm.commandCode(options.stdout, options.stderr, nonce).finally(() => vm.stop());
+    let waitedMs = 0;
+    const code = await vm
+      .commandCode(options.stdout, options.stderr, nonce)
+      .then((ended) => {
+        waitedMs = vm.waitedMs;
+        return ended;
+      })
+      .finally(() => vm.stop());
     return {
       code,
+      waitedMs,
       accelerator,
       bootMs: vm.bootMs ?? vm.elapsedMs,
       totalMs: vm.elapsedMs,
