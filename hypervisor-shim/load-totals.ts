@@ -48,6 +48,7 @@ function mergeNodes(reports: readonly NodeLoadReport[]): NodeLoadReport[] {
     known.retries += report.retries;
     known.checksumFailures += report.checksumFailures;
     known.fallbackChunks += report.fallbackChunks;
+    known.window = Math.max(known.window, report.window);
     known.fallbackReason ||= report.fallbackReason;
   }
   return [...byName.values()];
