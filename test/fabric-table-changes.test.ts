@@ -16,6 +16,8 @@ const CLIENTS = 8;
 const CHUNKS = 200;
 const CHANGED_AT_ONCE = 8;
 const SECONDS = 4;
+/** Where changes take long (in a VM that is emulated) no load may have met one by then: then it goes on until one has. */
+const SECONDS_MAX = 24;
 const content = randomImage(CHUNKS);
 
 const test = suite(`fabric, table changes over ${PROVIDER}`);
@@ -111,8 +113,11 @@ for (const restMs of [1000, 0]) {
         await clusters[0]!.upload(content, { name: 'image' });
         const image = await clusters[0]!.open('image');
         const memories = clusters.map(() => native().GuestMemory.create(content.length));
-        const endMs = performance.now() + SECONDS * 1000;
-        const isOver = () => performance.now() > endMs;
+        const beganMs = performance.now();
+        const isOver = () => {
+          const seconds = (performance.now() - beganMs) / 1000;
+          return seconds > (count.retries > 0 ? SECONDS : SECONDS_MAX);
+        };
         const loading = clusters.map((cluster, i) =>
           loadAgainAndAgain(cluster, image, memories[i]!, count, isOver),
         );

