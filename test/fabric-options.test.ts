@@ -70,7 +70,8 @@ test('a load tells provider, device and kind of endpoint, and why not another wa
     ]) {
       const { node: one } = await load(node!, args);
       assert.is(one.transport, 'fabric', one.transportReason);
-      assert.equal(one.fabric, { provider: 'net', device: 'lo', endpoint: 'msg' });
+      const fabric = { provider: 'net', device: 'lo', endpoint: 'msg', readsOutstandingMax: null };
+      assert.equal(one.fabric, fabric);
       assert.match(one.transportReason, /net\/lo \(msg\).*not local: /);
     }
     const byName = await load(node!, [], { FI_PROVIDER: 'net' });
