@@ -12,7 +12,7 @@ export const ITEM = {
   accessed: 40,
   /** Bits of STATE. */
   state: 44,
-  /** Start of the node (LEDGER.starts) that stored the item or has found it intact since. */
+  /** Start of the node (LEDGER.start) that stored the item or has found it intact since. */
   seen: 56,
 } as const;
 

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { LEDGER } from '../src/native.js';
 
 /** Cas uniques that are set aside at a time, so that the region need not be written for each. */
@@ -7,15 +8,17 @@ const CAS_MAX = 2 ** 52;
 
 /** The numbers that a node keeps with its items, in the region: they outlive the node when the region does. */
 export class Ledger {
-  /** Counts the nodes that have taken up the region; never 0. */
-  readonly start: number;
+  /**
+   * Tells this start of a node from all others: of chance, for a count that is kept in the region may have been set back with what
+   * it tells of. Never 0.
+   */
+  readonly start = randomInt(1, 2 ** 32);
   /** Cas unique given out last. */
   lastCas: number;
   private casReserved: number;
 
   constructor(private readonly words: BigUint64Array) {
-    this.start = (Number(words[LEDGER.starts]! & 0xffffffffn) + 1) >>> 0 || 1;
-    words[LEDGER.starts] = BigInt(this.start);
+    words[LEDGER.start] = BigInt(this.start);
     this.casReserved = Number(words[LEDGER.casReserved]);
     if (this.casReserved > CAS_MAX) this.casReserved = 0;
     this.lastCas = this.casReserved;

@@ -32,8 +32,8 @@ export interface RestoredItems {
 
 /** What the words of Region.ledger are. */
 export const LEDGER = {
-  /** How often a node has taken up the region. */
-  starts: 0,
+  /** What tells this start of a node from all others. */
+  start: 0,
   /** No cas unique above this one has been given out. */
   casReserved: 1,
   /** Items with a cas unique up to this one were flushed. */

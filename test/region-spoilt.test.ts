@@ -18,6 +18,8 @@ const KEYS = 120;
 const TIMES = [1, 1, 100, 2000];
 const OLDER = 'an older value';
 const HEADER_BYTES = 4096;
+/** docs/protocol.md, "Region". */
+const LEDGER_OFFSET = 1024;
 
 const test = suite('region file that is spoilt');
 const file = `/dev/shm/volley-test-${process.pid}.region`;
@@ -39,6 +41,7 @@ const items = new Map(
 
 /** The file that a node leaves behind with all the items, some of them replaced and some others deleted. */
 async function wholeFile(): Promise<Buffer> {
+  rmSync(file, { force: true });
   const node = new StorageNode(options);
   try {
     await node.start();
@@ -137,6 +140,25 @@ test(`of ${FILES} spoilt files each is refused, or its node gives out no wrong b
   console.log(JSON.stringify(count));
   assert.ok(count.taken > FILES / 2, JSON.stringify(count));
   assert.ok(count.items > (count.taken * KEYS) / 2, 'most items were there all the same');
+});
+
+test('a file is not believed for what it tells of an earlier start of a node', async () => {
+  const bytes = await wholeFile();
+  // The owner's page is the first; its ledger begins with what tells the start, which each item has that was found intact since.
+  const start = bytes.readBigUInt64LE(LEDGER_OFFSET);
+  const value = bytes.indexOf('<key2>'.repeat(100));
+  bytes.writeUInt8(bytes[value]! ^ 1, value);
+  for (const told of [start, start - 1n, 0n]) {
+    bytes.writeBigUInt64LE(told, LEDGER_OFFSET);
+    writeFileSync(file, bytes);
+    const node = new StorageNode(options);
+    await node.start();
+    try {
+      assert.is(await askNode(node, 'get key2\r\n'), 'END\r\n');
+    } finally {
+      await node.stop();
+    }
+  }
 });
 
 test.run();
