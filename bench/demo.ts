@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { Cluster } from '../client/index.js';
 import { type DirectBootReport, prepareKernel } from '../hypervisor-shim/index.js';
 import { isVolleyError, VolleyError } from '../src/errors.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { formatBytes, formatMs, parseSize } from '../src/units.js';
 import { bootByQemu, bootByVolley, type VolleyBoot } from './demo/boot-pair.js';
 import { movedLine, nodeTable, stageTable } from './demo/tables.js';

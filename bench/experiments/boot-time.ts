@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster } from '../../client/index.js';
 import { boot, bootDirect, prepareKernel } from '../../hypervisor-shim/index.js';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import { atMost, type Figure, median } from '../support/figures.js';
 import { USERSPACE_MARKER, writeGuestInitrd } from '../support/guest-initrd.js';
 import { type Server, startNode } from '../support/servers.js';

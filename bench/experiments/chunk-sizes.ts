@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Cluster, type Manifest, native } from '../../client/index.js';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import { formatBytes } from '../../src/units.js';
 import { type Figure, median } from '../support/figures.js';
 import { randomImage } from '../support/image.js';

@@ -1,4 +1,5 @@
 import { Cluster, native } from '../../client/index.js';
+import { BUCKET_BYTES } from '../../src/native.js';
 import { below, type Figure, toTell } from '../support/figures.js';
 import { randomImage } from '../support/image.js';
 import { startNode } from '../support/servers.js';
@@ -19,7 +20,7 @@ export async function indexTraffic(): Promise<Figure[]> {
     await uploader.close();
     const cluster = await Cluster.connect({ nodes: [node.name], transport: 'fabric' });
     const { nodes, gbPerSecond } = await cluster.load(await cluster.open('image-17'), { destination });
-    const tableBytes = cluster.nodes[0]!.region!.info.bucketCount * 128;
+    const tableBytes = cluster.nodes[0]!.region!.info.bucketCount * BUCKET_BYTES;
     await cluster.close();
     const { indexBytes, bytes } = nodes[0]!;
     return [

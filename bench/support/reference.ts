@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { VolleyError } from '../../src/errors.js';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 300_000;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { tiedToThisProcess } from '../../hypervisor-shim/executable.js';
 import { VolleyError } from '../../src/errors.js';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 5_000;
@@ -24,6 +24,7 @@ export class StorageProcess {
    * @param memory what -m gets
    * @param socket where it hands out its region
    * @param more further options of `volley node`
+   * @param nodeFlags flags of Node's
    * @throws VolleyError ERR_VOLLEY_NODE_DOWN when it does not come up, ERR_VOLLEY_ABORTED
    */
   static async start(
@@ -31,8 +32,19 @@ export class StorageProcess {
     socket: string,
     signal: AbortSignal,
     more: readonly string[] = [],
+    nodeFlags: readonly string[] = [],
   ): Promise<StorageProcess> {
-    const script = [join(ROOT, 'bin', 'volley'), 'node', '-p', '0', '-m', memory, '--local', socket];
+    const script = [
+      ...nodeFlags,
+      join(ROOT, 'bin', 'volley'),
+      'node',
+      '-p',
+      '0',
+      '-m',
+      memory,
+      '--local',
+      socket,
+    ];
     const [command, args] = tiedToThisProcess(process.execPath, [
       ...script,
       '--hugepages',
