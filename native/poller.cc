@@ -13,6 +13,9 @@ namespace {
 
 constexpr size_t kEventsPerCall = 256;
 
+/// Whether a socket that could not be received from just now may have something the next time.
+bool MayGoOn(int error) { return error == EAGAIN || error == EINTR || error == ENOMEM || error == ENOBUFS; }
+
 }  // namespace
 
 Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
@@ -39,7 +42,7 @@ size_t Poller::Receive(uint8_t* buffer, size_t bytes, Received* out, size_t max)
   for (int i = 0; i < ready && bytes - at >= kRoomBytesMin; i++) {
     const uint64_t name = events[i].data.u64;
     const ssize_t got = recv(static_cast<int>(name & UINT32_MAX), buffer + at, bytes - at, MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (got < 0 && MayGoOn(errno)) continue;
     const size_t end = at + static_cast<size_t>(std::max<ssize_t>(got, 0));
     out[count++] = {static_cast<uint32_t>(name >> 32), static_cast<uint32_t>(at), static_cast<uint32_t>(end)};
     at = end;

@@ -9,7 +9,7 @@ export class PolledInlet implements Inlet, Sender {
   private recipient: Recipient | null = null;
   private isWatched = false;
   private isOver = false;
-  /** The socket's, kept because Node takes its time to tell it; it is the socket's until that is destroyed. */
+  /** The socket's, until that is closed; kept because Node takes its time to tell it. */
   private readonly descriptor: number;
 
   /** @param index what the poller calls it */
@@ -23,16 +23,12 @@ export class PolledInlet implements Inlet, Sender {
 
   /** Sends what the system takes at once. Returns how much that was. */
   send(pieces: readonly Uint8Array[]): number {
-    return this.isClosed ? 0 : native().sendNow(this.descriptor, pieces, pieces.length);
-  }
-
-  private get isClosed(): boolean {
-    return isClosed(this.socket) || this.descriptor < 0;
+    return isClosed(this.socket) ? 0 : native().sendNow(this.descriptor, pieces, pieces.length);
   }
 
   /** Takes what was received, bytes[start, end), or the end of it when that is nothing. */
   take(bytes: Buffer, start: number, end: number): void {
-    if (!this.isWatched || this.isClosed) return;
+    if (!this.isWatched || isClosed(this.socket)) return;
     if (start === end) this.discard();
     else this.recipient!.received(bytes, start, end);
   }
@@ -45,11 +41,11 @@ export class PolledInlet implements Inlet, Sender {
   pause(): void {
     if (!this.isWatched) return;
     this.isWatched = false;
-    if (!this.isClosed) this.poller.remove(this.descriptor);
+    if (!isClosed(this.socket)) this.poller.remove(this.descriptor);
   }
 
   resume(): void {
-    if (this.isWatched || this.isOver || this.isClosed) return;
+    if (this.isWatched || this.isOver || isClosed(this.socket)) return;
     try {
       this.poller.add(this.descriptor, this.index);
       this.isWatched = true;
