@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 
 /** This package's version. */
 export function version(): string {

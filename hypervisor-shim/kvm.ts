@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { findExecutable, plainEnvironment, tiedToThisProcess, whyNotFound } from './executable.js';
 import { DEFAULT_QEMU } from './qemu.js';
 

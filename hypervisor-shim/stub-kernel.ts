@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VolleyError } from '../src/errors.js';
-import { type GuestMemory, native, ROOT } from '../src/native.js';
+import { type GuestMemory, native } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 
 /**
  * What QEMU is given as its kernel: the real kernel's setup sectors, then the stub. It lives in a memfd, so that no

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { program } from '../bin/program.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { bashCompletion } from './bash-completion.js';
 import { describeCommandLine } from './command-line.js';
 import { manPage } from './man-page.js';

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wayName } from '../src/fabric-choice.js';
-import { type FabricCounts, type Region, type RestoredItems, ROOT } from '../src/native.js';
+import type { FabricCounts, Region, RestoredItems } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { assemble, type NodeContext } from './assembly.js';
 import { readAuthFile } from './auth/auth-file.js';
 import { Clients } from './clients.js';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:process';
-import type { FabricCounts, Region } from '../src/native.js';
+import { BUCKET_BYTES, ENTRIES_PER_BUCKET, type FabricCounts, type Region } from '../src/native.js';
 import { ClassStats } from './class-stats.js';
 import type { Clock } from './clock.js';
 import type { Compactor } from './compactor.js';
@@ -38,9 +38,6 @@ export interface StatsSource {
   region: Region;
   clock: Clock;
 }
-
-const ENTRIES_PER_BUCKET = 4;
-const BUCKET_BYTES = 128;
 
 /** The answers to `stats` and its topics. */
 export class Stats {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { TestProcess } from './support/processes.js';
 
 const test = suite('interrupting the demo');

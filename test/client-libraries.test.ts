@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type NodeOptions, StorageNode } from '../server/index.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { ALICE, authFile } from './support/auth-file.js';
 
 const test = suite('client libraries that people use');

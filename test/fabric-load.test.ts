@@ -8,7 +8,8 @@ import type { Cluster, LoadReport } from '../client/index.js';
 import { StorageNode } from '../server/index.js';
 import { contentDigest } from '../src/digest.js';
 import { chunkKey } from '../src/keys.js';
-import { native, ROOT } from '../src/native.js';
+import { BUCKET_BYTES, native } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { HOST } from './support/host.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
@@ -24,7 +25,6 @@ const TIMEOUT_MS = 500;
 /** An emulated machine may take long over anything. */
 const CLIENT_TIMEOUT_MS = PROVIDER.startsWith('verbs') ? 10_000 : 2000;
 const COMMAND_TIMEOUT_MS = 40_000;
-const BUCKET_BYTES = 128;
 /** Each takes a quarter of a second over reliable datagrams; over verbs verbs/failures makes hundreds. */
 const CONNECTIONS = PROVIDER === 'net' ? 100 : 16;
 const WARM_UP = PROVIDER === 'net' ? 10 : 4;
@@ -94,7 +94,10 @@ for (const [what, chunks, indexBounds] of [
   });
 }
 
-test('a node is not asked for anything while chunks are read', async () => {
+/** Has one node hold an image, and tells how to load it over the fabric. */
+async function withImage(
+  work: (node: TestNode, cluster: Cluster, load: () => Promise<unknown>) => Promise<void>,
+): Promise<void> {
   const [node] = nodes;
   await withCluster(
     [node!],
@@ -102,14 +105,20 @@ test('a node is not asked for anything while chunks are read', async () => {
       await cluster.upload(randomImage(200), { name: 'image' });
       const image = await cluster.open('image');
       const destination = native().GuestMemory.create(image.imageBytes);
-      const gets = async () => Number((await cluster.nodes[0]!.control.stats(''))!.cmd_get);
-      const before = await gets();
-      await cluster.load(image, { destination });
-      assert.is(await gets(), before);
+      await work(node!, cluster, () => cluster.load(image, { destination }));
       destination.close();
     },
     byFabric,
   );
+}
+
+test('a node is not asked for anything while chunks are read', async () => {
+  await withImage(async (_node, cluster, load) => {
+    const gets = async () => Number((await cluster.nodes[0]!.control.stats(''))!.cmd_get);
+    const before = await gets();
+    await load();
+    assert.is(await gets(), before);
+  });
 });
 
 commandTest(
@@ -290,26 +299,17 @@ commandTest('a node whose provider does not exist does not start, and says why',
 });
 
 test('a process started in mid-load inherits no connection to a node', async () => {
-  const [node] = nodes;
-  await withCluster(
-    [node!],
-    async (cluster) => {
-      await cluster.upload(randomImage(200), { name: 'image' });
-      const image = await cluster.open('image');
-      const destination = native().GuestMemory.create(image.imageBytes);
-      node!.process.signal('SIGSTOP');
-      const load = cluster.load(image, { destination });
-      await sleep(200);
-      const open = readdirSync('/proc/self/fd').length;
-      const { stdout } = spawnSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' });
-      node!.process.signal('SIGCONT');
-      await load;
-      destination.close();
-      const inherited = stdout.split('\n').filter((line) => / ([3-9]|\d{2,}) -> socket:/.test(line));
-      assert.equal(inherited, [], `${open} descriptors were open`);
-    },
-    byFabric,
-  );
+  await withImage(async (node, _cluster, load) => {
+    node.process.signal('SIGSTOP');
+    const loading = load();
+    await sleep(200);
+    const open = readdirSync('/proc/self/fd').length;
+    const { stdout } = spawnSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' });
+    node.process.signal('SIGCONT');
+    await loading;
+    const inherited = stdout.split('\n').filter((line) => / ([3-9]|\d{2,}) -> socket:/.test(line));
+    assert.equal(inherited, [], `${open} descriptors were open`);
+  });
 });
 
 test(`${CONNECTIONS} connections that fail leave no descriptor, no thread and no connection behind`, async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { PROVIDER, startFabricNode } from './support/fabric.js';
 import { type HeldResources, heldBy } from './support/held-resources.js';
 import { type LoadCounts, type LoadingOptions, loadingImage } from './support/loading-clients.js';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LoadReport } from '../client/index.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { runCli } from './support/cli.js';
 import { PROVIDER, startFabricNode } from './support/fabric.js';
 import { randomImage } from './support/images.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 
 const test = suite("memcached's own suite");
 

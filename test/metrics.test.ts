@@ -4,7 +4,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { StorageNode } from '../server/index.js';
 import { METRICS } from '../server/metrics/exposition.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { RawClient, until } from './support/memcached.js';
 import { ask, setItem } from './support/raw-client.js';
 

@@ -11,7 +11,7 @@ import { SETTINGS, settingOf, variableOf } from '../bin/node/settings.js';
 import { type NodeOptions, StorageNode } from '../server/index.js';
 import { parseListenAddresses } from '../server/listen-address.js';
 import { resolveOptions } from '../server/options.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { runCli, startCli } from './support/cli.js';
 import { RawClient, until } from './support/memcached.js';
 

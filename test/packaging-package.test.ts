@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DONE_MARKER, writeGuestInitrd } from '../bench/support/guest-initrd.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { IsolatedSystem } from './support/isolated-system.js';
 import { TestProcess } from './support/processes.js';
 import { debianKernel } from './support/tiny-kernel.js';

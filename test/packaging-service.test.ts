@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findExecutable } from '../hypervisor-shim/executable.js';
 import { DEFAULT_QEMU } from '../hypervisor-shim/qemu.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { TestProcess } from './support/processes.js';
 import { runInVm } from './verbs/vm.js';
 import { VmError } from './verbs/vm-process.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { runCli } from './support/cli.js';
 
 const EXPOSURE_MAX = 2.0;

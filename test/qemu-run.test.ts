@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { GuestRun, type GuestRunOptions } from '../hypervisor-shim/guest-run.js';
 import { StageClock } from '../hypervisor-shim/stage-clock.js';
 import { isVolleyError } from '../src/errors.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { FAKE_MONITOR, isRunning, withFakeQemu } from './support/fake-qemu.js';
 
 const test = suite('running QEMU and knowing how it ended');

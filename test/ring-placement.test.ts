@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ROOT } from '../src/native.js';
 import { parseNodeList, parseNodeName } from '../src/node-name.js';
 import { Ring } from '../src/ring.js';
+import { ROOT } from '../src/root.js';
 
 const test = suite('ring placement');
 const PARTITIONS = 65_536;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { RawClient, until } from './support/memcached.js';
 
 const test = suite('volley node');

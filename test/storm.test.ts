@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { heldBy } from './support/held-resources.js';
 import { HOST } from './support/host.js';
 import { loadBytes, randomImage } from './support/images.js';

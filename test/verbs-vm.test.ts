@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findExecutable } from '../hypervisor-shim/executable.js';
 import { DEFAULT_QEMU } from '../hypervisor-shim/qemu.js';
-import { ROOT } from '../src/native.js';
+import { ROOT } from '../src/root.js';
 import { formatBytes } from '../src/units.js';
 import { rejects } from './support/rejection.js';
 import { copyUntilCode } from './verbs/guest-output.js';

@@ -1,9 +1,8 @@
-import type { RemoteRegion } from '../../src/native.js';
+import { BUCKET_BYTES, type RemoteRegion } from '../../src/native.js';
 import type { ClusterNode } from '../cluster-node.js';
 
 /** A table is copied when it is at most this part of the data that is wanted; else buckets are read one by one. */
 const INDEX_SHARE_MAX = 0.05;
-const BUCKET_BYTES = 128;
 const TIMEOUT_MS_DEFAULT = 5000;
 
 const copied = new WeakSet<RemoteRegion>();

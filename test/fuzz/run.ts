@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import { cleanUp, fuzzOptions, prepare, targetOf } from './engine.js';
 
 const { values, positionals } = parseArgs({

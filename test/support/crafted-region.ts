@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import xxhash from 'xxhash-addon';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 
 const HEADER_BYTES = 4096;
 const BUCKETS = 1024;

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import { TestProcess } from './processes.js';
 
 /** Longer than a command may take. */

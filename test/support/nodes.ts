@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster, type ConnectOptions } from '../../client/index.js';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import { HOST } from './host.js';
 import { TestProcess } from './processes.js';
 

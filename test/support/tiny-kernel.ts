@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 
 /** A segment of a tiny vmlinux; `address` is guest physical. */
 export interface TinySegment {

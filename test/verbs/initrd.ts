@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CpioWriter } from '../../bench/support/cpio-writer.js';
 import { findExecutable } from '../../hypervisor-shim/executable.js';
 import { VolleyError } from '../../src/errors.js';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import type { KernelModule } from './modules.js';
 
 /** Mount points and folders that init.sh expects. */

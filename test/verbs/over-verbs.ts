@@ -19,7 +19,7 @@ import { writeGuestInitrd } from '../../bench/support/guest-initrd.js';
 import { randomImage } from '../../bench/support/image.js';
 import { Cluster, native } from '../../client/index.js';
 import { prepareKernel } from '../../hypervisor-shim/index.js';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import { HOST } from '../support/host.js';
 import { startVolleyNode, type TestNode, withNodes } from '../support/nodes.js';
 

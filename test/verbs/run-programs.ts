@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import * as assert from 'uvu/assert';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import { type ProgramReport, parseReports } from './program-reports.js';
 import { runInVm } from './vm.js';
 import { VmError } from './vm-process.js';
@@ -8,11 +8,16 @@ import { VmError } from './vm-process.js';
 /** Enough on a host that is busy otherwise; shorter than what run-tests.mjs gives a file. */
 const TIMEOUT_MS = 280_000;
 
+interface VmRun {
+  reports: Map<string, ProgramReport>;
+  /** What the VM took, without what it waited for others on this host. */
+  ownSeconds: number;
+}
+
 /** Compiled programs that run in one VM, booted when the first of their reports is asked for. */
 export class VmPrograms {
   readonly #script: string;
-  #reports: Promise<Map<string, ProgramReport>> | undefined;
-  #ownSeconds = Number.NaN;
+  #run: Promise<VmRun> | undefined;
 
   /** @param phases what programs.sh is given, one after the other */
   constructor(...phases: readonly (readonly string[])[]) {
@@ -22,15 +27,12 @@ export class VmPrograms {
 
   /** What the VM took, without what it waited for others on this host. */
   async ownSeconds(): Promise<number> {
-    this.#reports ??= this.#run();
-    await this.#reports;
-    return this.#ownSeconds;
+    return (await this.#ran()).ownSeconds;
   }
 
   /** What a program printed. Fails when it failed. */
   async outputOf(program: string): Promise<string> {
-    this.#reports ??= this.#run();
-    const report = (await this.#reports).get(program);
+    const report = (await this.#ran()).reports.get(program);
     assert.ok(report, `nothing was told of ${program}`);
     assert.is(report!.code, 0, report!.output);
     return report!.output;
@@ -46,8 +48,13 @@ export class VmPrograms {
     return output;
   }
 
+  #ran(): Promise<VmRun> {
+    this.#run ??= this.#boot();
+    return this.#run;
+  }
+
   /** Shows the guest's log when the VM fails, or a program in it. */
-  async #run(): Promise<Map<string, ProgramReport>> {
+  async #boot(): Promise<VmRun> {
     const stdout = new PassThrough();
     let output = '';
     stdout.on('data', (bytes) => {
@@ -60,12 +67,11 @@ export class VmPrograms {
       if (error instanceof VmError) console.log(`${output}\n${error.log.join('\n')}`);
       throw error;
     });
-    const told = parseReports(output);
-    const seconds = [...told].map(([program, one]) => `${program} ${one.seconds} s`).join(', ');
-    this.#ownSeconds = (report.totalMs - report.waitedMs) / 1000;
+    const reports = parseReports(output);
+    const seconds = [...reports].map(([program, one]) => `${program} ${one.seconds} s`).join(', ');
     const waited = `${Math.round(report.waitedMs / 1000)} of them waiting for a processor`;
     console.log(`in the VM for ${Math.round(report.totalMs / 1000)} s, ${waited}: ${seconds}`);
-    if ([...told.values()].some(({ code }) => code !== 0)) console.log(report.log.join('\n'));
-    return told;
+    if ([...reports.values()].some(({ code }) => code !== 0)) console.log(report.log.join('\n'));
+    return { reports, ownSeconds: (report.totalMs - report.waitedMs) / 1000 };
   }
 }

@@ -7,7 +7,7 @@ import { findExecutable, plainEnvironment } from '../../hypervisor-shim/executab
 import type { Accelerator } from '../../hypervisor-shim/machine.js';
 import { DEFAULT_QEMU } from '../../hypervisor-shim/qemu.js';
 import { VolleyError } from '../../src/errors.js';
-import { ROOT } from '../../src/native.js';
+import { ROOT } from '../../src/root.js';
 import { writeInitrd } from './initrd.js';
 import { readModules } from './modules.js';
 import { ERR_FD, OUT_FD, type VmLimits, VmProcess } from './vm-process.js';
