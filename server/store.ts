@@ -137,8 +137,9 @@ export class Store {
     this.reclaim(slot);
   }
 
-  /** Takes away a dead item. */
+  /** Takes away a dead item, unless that has happened already. */
   private reclaim(slot: number): void {
+    if (!this.holdsItem(slot)) return;
     this.reclaimed++;
     if ((this.arena.u32(slot + ITEM.state) & STATE.fetched) === 0) this.expiredUnfetched++;
     this.remove(slot);
@@ -161,15 +162,21 @@ export class Store {
     return upToCas > 0 && this.arena.cas(slot) <= upToCas;
   }
 
-  /** Removes the items of an earlier node that are not what they were stored as; looks at each one's value once. */
+  /**
+   * Removes the items of an earlier node that are not what they were stored as, and verifies each one's value once. Verifies
+   * before it marks: reader threads serve what is marked. A key that is asked for twice has its slot here twice.
+   */
   private dropDamaged(slots: Float64Array, count: number): void {
+    const { arena } = this;
     const { start } = this.ledger;
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!;
-      if (slot < 0 || this.arena.u32(slot + ITEM.seen) === start) continue;
-      this.arena.setU32(slot + ITEM.seen, start);
-      if (this.options.region.isIntact(slot)) continue;
-      this.damagedItems++;
+      if (slot < 0 || arena.u32(slot + ITEM.seen) === start) continue;
+      if (this.holdsItem(slot) && this.options.region.isIntact(slot)) {
+        arena.setU32(slot + ITEM.seen, start);
+        continue;
+      }
+      if (this.holdsItem(slot)) this.damagedItems++;
       this.remove(slot);
       slots[i] = -1;
     }
