@@ -179,7 +179,7 @@ export class Cluster {
 
   /**
    * Removes an image and the chunks that only it uses.
-   * @throws VolleyError ERR_VOLLEY_NOT_FOUND, ERR_VOLLEY_NAME, or that of a node that fails
+   * @throws VolleyError ERR_VOLLEY_NOT_FOUND, _NAME, _CONFLICT when another image took its place meanwhile, or that of a node that fails
    */
   remove(name: string, signal?: AbortSignal): Promise<RemoveReport> {
     return removeImage({ ...this.#target, catalog: this.#catalog }, name, signal);

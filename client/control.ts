@@ -1,4 +1,4 @@
-import { Client } from 'memjs';
+import { Client, type Response, Utils } from 'memjs';
 import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyError } from '../src/errors.js';
 import { withDeadline } from './deadline.js';
@@ -10,8 +10,26 @@ import { WatchedServer } from './watched-server.js';
 const SILENT = { log() {} };
 /** memjs' own timers end what ours has given up; they come later, so that our errors are the ones seen. */
 const MEMJS_GRACE = 2;
+/** Opcodes and statuses of the binary protocol for what memjs does without CAS. */
+const OPCODE_GET = 0x00;
+const OPCODE_DELETE = 0x04;
+const STATUS_OK = 0x00;
+const STATUS_NOT_FOUND = 0x01;
+const STATUS_EXISTS = 0x02;
+/** Where the CAS value stands in a request's header. */
+const CAS_OFFSET = 16;
 /** What memjs says, as a bare text, when a node refuses the authentication or wants one. */
 const MEMJS_REFUSED = 'Memcached server authentication failed!';
+
+/** A value as it was read, and what identifies that version of it. */
+export interface ReadItem {
+  value: Buffer;
+  /** The node's CAS value; 0 where the node keeps none (memcached -C). */
+  cas: bigint;
+}
+
+/** What became of an item that was to be deleted as long as it was still the one that had been read. */
+export type ConditionalDelete = 'deleted' | 'absent' | 'changed';
 
 /**
  * What is small or rare between a client and one node: statistics and manifests, over memjs (binary protocol). memjs
@@ -49,9 +67,26 @@ export class ControlChannel {
     );
   }
 
-  /** False when the key was not there. */
-  delete(key: string, signal?: AbortSignal): Promise<boolean> {
-    return this.#call(`delete ${key}`, signal, (client) => client.delete(key));
+  /** The value under a key with its CAS value, or null. */
+  async read(key: string, signal?: AbortSignal): Promise<ReadItem | null> {
+    const what = `get ${key}`;
+    const { header, val } = await this.#perform(what, OPCODE_GET, key, 0n, signal);
+    if (header.status === STATUS_NOT_FOUND) return null;
+    return { value: val, cas: header.cas.readBigUInt64BE() };
+  }
+
+  /**
+   * Deletes the item that was read, by its CAS value, so that another one that took its place stays. A node without CAS
+   * values is asked for the item once more just before; one that comes between those two is then lost.
+   */
+  async deleteSame(key: string, { value, cas }: ReadItem, signal?: AbortSignal): Promise<ConditionalDelete> {
+    if (cas === 0n) {
+      const now = await this.get(key, signal);
+      if (now && !now.equals(value)) return 'changed';
+    }
+    const { header } = await this.#perform(`delete ${key}`, OPCODE_DELETE, key, cas, signal);
+    if (header.status === STATUS_EXISTS) return 'changed';
+    return header.status === STATUS_OK ? 'deleted' : 'absent';
   }
 
   /** A section of the node's statistics ('' = the general ones), or null when the node does not have that section. */
@@ -93,6 +128,29 @@ export class ControlChannel {
       if (refusal === 'Value too large') throw nodeItemLimit(this.node, value.length);
       throw error;
     }
+  }
+
+  /** One request with a CAS value, which memjs' own commands leave out. @throws VolleyError for an unexpected status */
+  #perform(
+    what: string,
+    opcode: number,
+    key: string,
+    cas: bigint,
+    signal: AbortSignal | undefined,
+  ): Promise<Response> {
+    return this.#call(what, signal, (client) => {
+      client.incrSeq();
+      const request = Utils.makeRequestBuffer(opcode, key, '', '', client.seq);
+      request.writeBigUInt64BE(cas, CAS_OFFSET);
+      return new Promise((resolve, reject) => {
+        client.perform(key, request, client.seq, (error, response) => {
+          if (error) return reject(error);
+          const { status } = response!.header;
+          if ([STATUS_OK, STATUS_NOT_FOUND, STATUS_EXISTS].includes(status)) resolve(response!);
+          else reject(new Error(`MemJS ${what}: status ${status}`));
+        });
+      });
+    });
   }
 
   async #call<T>(

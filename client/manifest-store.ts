@@ -78,7 +78,8 @@ export class ManifestStore {
   async removeIfSame(name: string, root: Buffer): Promise<void> {
     const key = manifestKey(name);
     const { control } = this.owner(key);
-    if ((await control.get(key))?.equals(root)) await control.delete(key);
+    const item = await control.read(key);
+    if (item?.value.equals(root)) await control.deleteSame(key, item);
   }
 
   async #fetchBody(

@@ -36,14 +36,15 @@ interface Contents {
 /**
  * Removes an image: its manifest first, so that nobody begins to load it, then the chunks that no other image uses.
  * @param name the image's name, or its manifest's key
- * @throws VolleyError ERR_VOLLEY_NAME, ERR_VOLLEY_NOT_FOUND, or that of a node that fails
+ * @throws VolleyError ERR_VOLLEY_NAME, _NOT_FOUND, _CONFLICT when another image took its place meanwhile, or that of a
+ * node that fails
  */
 export async function removeImage(
   target: RemoveTarget,
   name: string,
   signal?: AbortSignal,
 ): Promise<RemoveReport> {
-  const { key, root } = await findRoot(target, name, signal);
+  const { key, item } = await findRoot(target, name, signal);
   const owner = target.manifests.owner(key);
   const report = {
     name,
@@ -56,7 +57,7 @@ export async function removeImage(
   let contents: Contents | null = null;
   try {
     const place = { key, image: quote(name), node: owner.name };
-    const decoded = decodeRoot(root, place);
+    const decoded = decodeRoot(item.value, place);
     contents = contentsOf(await target.manifests.complete(decoded, place, signal), decoded.pieces);
   } catch (error) {
     if (!isVolleyError(error) || error.code !== 'ERR_VOLLEY_MANIFEST') throw error;
@@ -64,7 +65,7 @@ export async function removeImage(
       'its manifest is damaged, so its chunks are not known; volley rm --orphans finds them';
   }
   throwIfAborted(signal);
-  await owner.control.delete(key);
+  if ((await owner.control.deleteSame(key, item)) === 'changed') throw replacedMeanwhile(name);
   if (!contents) return report;
   try {
     return { ...report, ...(await removeContents(target, contents, signal)) };
@@ -79,11 +80,20 @@ async function findRoot({ manifests }: RemoveTarget, name: string, signal?: Abor
   checkName(name);
   const keys = isManifestKey(name) ? [manifestKey(name), name] : [manifestKey(name)];
   for (const key of keys) {
-    const root = await manifests.owner(key).control.get(key, signal);
-    if (root) return { key, root };
+    const item = await manifests.owner(key).control.read(key, signal);
+    if (item) return { key, item };
   }
   const help = 'volley images lists what there is';
   throw new VolleyError('ERR_VOLLEY_NOT_FOUND', `there is no image ${quote(name)} on these nodes; ${help}`);
+}
+
+/** The image that was to be removed is no more; the one that is there now was stored by somebody else just now. */
+function replacedMeanwhile(name: string): VolleyError {
+  const text = `image ${quote(name)} was replaced by another upload while it was being removed`;
+  return new VolleyError(
+    'ERR_VOLLEY_CONFLICT',
+    `${text}; nothing was removed; run volley rm again to remove the new one`,
+  );
 }
 
 function contentsOf(manifest: Manifest, pieces: Uint8Array | null): Contents {

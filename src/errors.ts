@@ -6,6 +6,7 @@ export type VolleyErrorCode =
   | 'ERR_VOLLEY_USAGE' // a value on the command line or in an option is not acceptable
   | 'ERR_VOLLEY_NAME' // an image name breaks the naming rule
   | 'ERR_VOLLEY_NOT_FOUND' // no image of that name
+  | 'ERR_VOLLEY_CONFLICT' // somebody else changed it meanwhile
   | 'ERR_VOLLEY_NODE_DOWN' // a node could not be reached, or closed the connection
   | 'ERR_VOLLEY_TIMEOUT' // a deadline passed
   | 'ERR_VOLLEY_AUTH' // a node wants a user and password, or does not take the ones it was given

@@ -48,6 +48,51 @@ async function withGate(
 
 const NODES = [() => startMemcached(), () => startVolleyNode()];
 
+/** A `delete` of a manifest, in the binary protocol. */
+const deletesManifest = (data: string) => /\x80\x04.{22}volley:m:/s.test(data);
+
+test('an rm leaves an image that another upload stored under the name while it was about to remove the old one', async () => {
+  const rounds = NODES.map((start) =>
+    withGate(start, deletesManifest, async ({ plain, gated, proxy }) => {
+      await plain.upload(randomImage(5), { name: 'a' });
+      const rejection = rejects(gated.remove('a'), 'ERR_VOLLEY_CONFLICT', '"a"', 'replaced', 'volley rm');
+      await proxy.held;
+      const content = randomImage(5);
+      await plain.upload(content, { name: 'a' });
+      proxy.open();
+      await rejection;
+      assert.ok((await loadBytes(plain, 'a')).bytes.equals(content));
+      await gated.remove('a');
+      await rejects(plain.open('a'), 'ERR_VOLLEY_NOT_FOUND');
+    }),
+  );
+  await Promise.all(rounds);
+});
+
+test('an rm from a memcached without CAS values removes what it read and spares what it did not', async () => {
+  const start = () => startMemcached('-C');
+  await withGate(start, deletesManifest, async ({ plain, gated, proxy }) => {
+    await plain.upload(randomImage(5), { name: 'a' });
+    const removal = gated.remove('a');
+    await proxy.held;
+    proxy.open();
+    assert.is((await removal).removedChunks, 5);
+    await rejects(plain.open('a'), 'ERR_VOLLEY_NOT_FOUND');
+  });
+  let reads = 0;
+  const readsAgain = (data: string) => /\x80\x00.{22}volley:m:/s.test(data) && ++reads === 2;
+  await withGate(start, readsAgain, async ({ plain, gated, proxy }) => {
+    await plain.upload(randomImage(5), { name: 'a' });
+    const rejection = rejects(gated.remove('a'), 'ERR_VOLLEY_CONFLICT');
+    await proxy.held;
+    const content = randomImage(5);
+    await plain.upload(content, { name: 'a' });
+    proxy.open();
+    await rejection;
+    assert.ok((await loadBytes(plain, 'a')).bytes.equals(content));
+  });
+});
+
 test("an upload between rm's listing and its taking of the chunks keeps them", async () => {
   const rounds = NODES.map((start) =>
     withGate(start, takesChunks, async ({ plain, gated, proxy }) => {

@@ -44,12 +44,32 @@ declare module 'memjs' {
     logger?: { log(...text: unknown[]): void };
   }
 
+  /** An answer of the binary protocol. */
+  export interface Response {
+    header: { status: number; cas: Buffer };
+    val: Buffer;
+  }
+
+  export const Utils: {
+    /** A request with its header; the CAS value in it is 0. */
+    makeRequestBuffer(opcode: number, key: string, extras: string, value: string, opaque: number): Buffer;
+  };
+
   export class Client {
     constructor(servers: Server[], options: ClientOptions);
+    /** Number of the last request: its opaque field. */
+    seq: number;
+    incrSeq(): void;
+    /** Sends a request to the server of the key and hands over its answer, whatever its status. */
+    perform(
+      key: string,
+      request: Buffer,
+      seq: number,
+      callback: (error: Error | null, response: Response | null) => void,
+    ): void;
     get(key: string): Promise<{ value: Buffer | null; flags: Buffer | null }>;
     add(key: string, value: Buffer, options: { expires?: number }): Promise<boolean>;
     replace(key: string, value: Buffer, options: { expires?: number }): Promise<boolean>;
-    delete(key: string): Promise<boolean>;
     statsWithKey(
       section: string,
       callback: (error: Error | null, server: string, stats: Record<string, string> | null) => void,
