@@ -22,24 +22,31 @@ export function describeNodeLoad(node: NodeLoadReport): string {
   return `  ${name}: ${chunks} chunks, ${transport} (${transportReason})${fallback}`;
 }
 
-/** A table for a person, without colours and with few lines. */
+/** Blanks between the columns of a table. */
+const COLUMN_GAP = 2;
+
+/** A table for a person, without colours and lines; its cells are of one line. Takes time in proportion to its rows. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const Table = load('cli-table3') as typeof import('cli-table3');
-  const table = new Table({
-    head: [...head],
-    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
-    chars: {
-      ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '' },
-      ...{ 'bottom-left': '', 'bottom-right': '', left: '', 'left-mid': '', mid: '', 'mid-mid': '' },
-      ...{ right: '', 'right-mid': '', middle: '' },
-    },
-  });
-  table.push(...rows.map((row) => [...row]));
-  return table
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
+  const lines = [head, ...rows];
+  const widths = lines.map((cells) => cells.map(displayWidth));
+  const columns = head.map((_, column) => widths.reduce((most, row) => Math.max(most, row[column]!), 0));
+  const formatCell = (cell: string, row: number, column: number) =>
+    cell + ' '.repeat(columns[column]! - widths[row]![column]! + COLUMN_GAP);
+  return lines
+    .map((cells, row) =>
+      cells
+        .map((cell, column) => formatCell(cell, row, column))
+        .join('')
+        .trimEnd(),
+    )
     .join('\n');
+}
+
+/** How many places of a terminal a text takes: letters of some scripts take two, marks above a letter none. */
+function displayWidth(text: string): number {
+  if (/^[\x20-\x7e\xa1-\xac\xae-\xff]*$/.test(text)) return text.length;
+  const stringWidth = load('string-width') as typeof import('string-width');
+  return stringWidth(text);
 }
 
 /** Shows how far a transfer is. */

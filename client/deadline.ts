@@ -1,4 +1,5 @@
 import { VolleyError } from '../src/errors.js';
+import { onAbort } from './on-abort.js';
 
 /** The error for work that the caller's AbortSignal ended. */
 export function abortedError(signal: AbortSignal): VolleyError {
@@ -25,13 +26,12 @@ export async function withDeadline<T>(
   work.then(resolve, reject);
   if (signal?.aborted) reject(abortedError(signal));
   const timer = setTimeout(() => reject(onTimeout()), timeoutMs);
-  const onAbort = () => reject(abortedError(signal!));
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const ignore = onAbort(signal, () => reject(abortedError(signal!)));
   try {
     return await promise;
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    ignore();
   }
 }
 

@@ -3,6 +3,7 @@ import { type Credentials, greetingOf } from '../src/credentials.js';
 import { isVolleyError, type VolleyError } from '../src/errors.js';
 import { abortedError, settler, withDeadline } from './deadline.js';
 import { nodeAuth, nodeDown, nodeProtocol, nodeTimeout } from './node-errors.js';
+import { onAbort } from './on-abort.js';
 import { dial, type NodeTls } from './secure.js';
 
 const READ_BYTES = 64 * 1024;
@@ -98,9 +99,8 @@ export class TextConnection {
    */
   async ask(request: string, onLine: (line: string) => boolean, signal?: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = settler<void>();
-    const onAbort = () => this.#fail(abortedError(signal!));
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted) onAbort();
+    if (signal?.aborted) this.#fail(abortedError(signal));
+    const ignore = onAbort(signal, () => this.#fail(abortedError(signal!)));
     this.send({
       what: request,
       buffers: [Buffer.from(`${request}\r\n`, 'latin1')],
@@ -114,7 +114,7 @@ export class TextConnection {
     try {
       await promise;
     } finally {
-      signal?.removeEventListener('abort', onAbort);
+      ignore();
     }
   }
 

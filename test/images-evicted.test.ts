@@ -154,4 +154,20 @@ test('images and load tell of chunks that were lost', async () => {
   });
 });
 
+test('a listing with many images that lost chunks prints nothing on stderr', async () => {
+  await withNode({ memoryBytes: 16 * MIB }, async (node, cluster) => {
+    for (const name of ['a', 'b', 'c', 'd']) {
+      await cluster.upload(randomImage(10), { name });
+      const { records } = await cluster.open(name);
+      for (let chunk = 0; chunk < 10; chunk++) {
+        const digest = Buffer.from(records.subarray(24 * chunk, 24 * chunk + 16)).toString('hex');
+        await deleteItem(node.port, `volley:c:${digest}`);
+      }
+    }
+    const { stdout, stderr } = await runCli(['images', '--nodes', node.name]);
+    assert.is(stdout.match(/has lost 10 of 10 chunks/g)?.length, 4);
+    assert.is(stderr, '');
+  });
+});
+
 test.run();

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { version } from '../bin/version.js';
 import { StorageNode } from '../server/index.js';
 import { METRICS } from '../server/metrics/exposition.js';
 import { ROOT } from '../src/root.js';
@@ -57,7 +58,7 @@ async function use(port: number): Promise<void> {
   const commands = 'get a b\r\nincr a 1\r\ntouch a 0\r\ncas a 0 0 1 1\r\n7\r\nset big 0 0 9999999\r\n';
   const client = new RawClient({ host: '127.0.0.1', port });
   client.send(`${commands}${'x'.repeat(9_999_999)}\r\nversion\r\n`);
-  await client.answer('0.1.0\r\n');
+  await client.answer(`${version()}\r\n`);
   await client.close();
 }
 

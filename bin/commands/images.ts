@@ -24,15 +24,8 @@ async function run(flags: ClusterFlags): Promise<void> {
       printLines('no images; store one with: volley upload FILE');
       return;
     }
-    printLines(formatTable(['NAME', 'SIZE', 'CHUNKS', 'KIND', 'STORED (UTC)', 'ID'], images.map(rowOf)));
-    for (const { name, missingChunks, chunks } of images) {
-      if (!missingChunks) continue;
-      printLines(
-        `incomplete: ${quote(name!)} has lost ${missingChunks} of ${chunks} chunks; upload it again`,
-      );
-    }
-    const damaged = images.filter((image) => image.damaged !== null);
-    for (const image of damaged) printLines(`damaged: ${image.damaged}`);
+    const head = ['NAME', 'SIZE', 'CHUNKS', 'KIND', 'STORED (UTC)', 'ID'];
+    printLines([formatTable(head, images.map(rowOf)), ...images.flatMap(troubleOf)].join('\n'));
   });
 }
 
@@ -47,4 +40,11 @@ function rowOf(image: ImageInfo): string[] {
     createdMs === null ? '?' : new Date(createdMs).toISOString().slice(0, 19).replace('T', ' '),
     id === null ? '?' : id.slice(0, ID_DIGITS),
   ];
+}
+
+/** What is wrong with an image, as lines. */
+function troubleOf({ name, missingChunks, chunks, damaged }: ImageInfo): string[] {
+  if (damaged !== null) return [`damaged: ${damaged}`];
+  if (!missingChunks) return [];
+  return [`incomplete: ${quote(name!)} has lost ${missingChunks} of ${chunks} chunks; upload it again`];
 }

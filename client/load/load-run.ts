@@ -15,6 +15,7 @@ import {
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { abortedError, throwIfAborted } from '../deadline.js';
+import { onAbort } from '../on-abort.js';
 import { describeLoss, type LostChunk, loadError } from './failure.js';
 import { makeReader } from './mixed-reader.js';
 import type { LoadProgress, NodeLoadReport } from './report.js';
@@ -173,8 +174,7 @@ export class LoadRun {
       ...(readTimeoutMs === undefined ? {} : { readTimeoutMs }),
     };
     const reader = makeReader(plan, this.#nodes);
-    const onAbort = () => reader.cancel();
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const ignore = onAbort(signal, () => reader.cancel());
     const stopProgress = this.#watch(reader);
     try {
       const running = reader.run();
@@ -182,7 +182,7 @@ export class LoadRun {
       return await running;
     } finally {
       stopProgress();
-      signal?.removeEventListener('abort', onAbort);
+      ignore();
     }
   }
 

@@ -17,6 +17,7 @@ import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { abortedError, allOf, settler, throwIfAborted } from '../deadline.js';
 import type { ManifestStore } from '../manifest-store.js';
+import { onAbort } from '../on-abort.js';
 import { TextConnection } from '../text-connection.js';
 import { BufferSource } from './buffer-source.js';
 import type { HashPool } from './hash-pool.js';
@@ -73,15 +74,14 @@ export class UploadRun {
   /** @throws VolleyError that names the node or file at fault; an image of that name from before is whole then */
   async run(): Promise<UploadReport> {
     const { signal } = this.#plan;
-    const onAbort = () => this.#fail(abortedError(signal!));
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const ignore = onAbort(signal, () => this.#fail(abortedError(signal!)));
     try {
       throwIfAborted(signal);
       return await this.#upload();
     } catch (error) {
       throw this.#failure ?? error;
     } finally {
-      signal?.removeEventListener('abort', onAbort);
+      ignore();
       for (const lane of this.#lanes) lane?.close();
       await this.#hashingEnded();
     }
