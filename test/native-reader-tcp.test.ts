@@ -1,11 +1,11 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { native, type ReaderPath } from '../src/native.js';
 import { CHUNK_KEY_PREFIX, chunkKey, recordOf } from './support/items.js';
+import { startMemcached } from './support/nodes.js';
 import {
   answerOf,
   answers,
@@ -19,46 +19,23 @@ import {
 const test = suite('native reader over tcp');
 
 test('an image is whole after a load over tcp from stock memcached', async () => {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const port = (probe.address() as AddressInfo).port;
-  probe.close();
-  const memcached = spawn('memcached', [
-    '-u',
-    'nobody',
-    '-l',
-    '127.0.0.1',
-    '-p',
-    String(port),
-    '-U',
-    '0',
-    '-m',
-    '64',
-  ]);
+  const memcached = await startMemcached();
   try {
     const image = makeImage(1500, 1);
-    let socket: Socket | undefined;
-    for (let i = 0; i < 100 && !socket; i++) {
-      const attempt = connect(port, '127.0.0.1');
-      const [event] = await Promise.race([
-        once(attempt, 'connect').then(() => ['connect']),
-        once(attempt, 'error').then(() => ['error']),
-      ]).catch(() => ['error']);
-      if (event === 'connect') socket = attempt;
-      else await sleep(20);
-    }
+    const socket = connect(memcached.port, '127.0.0.1');
+    await once(socket, 'connect');
     const absent = 700;
     image.chunks.forEach((chunk, i) => {
       if (i === absent) return;
-      socket!.write(`set ${chunkKey(recordOf(chunk))} 0 0 ${chunk.length} noreply\r\n`);
-      socket!.write(chunk);
-      socket!.write('\r\n');
+      socket.write(`set ${chunkKey(recordOf(chunk))} 0 0 ${chunk.length} noreply\r\n`);
+      socket.write(chunk);
+      socket.write('\r\n');
     });
-    socket!.write('version\r\n');
-    await once(socket!, 'data');
-    socket!.destroy();
+    socket.write('version\r\n');
+    await once(socket, 'data');
+    socket.destroy();
     const guest = native().GuestMemory.create(image.bytes.length);
-    const path: ReaderPath = { kind: 'tcp', host: '127.0.0.1', port };
+    const path: ReaderPath = { kind: 'tcp', host: '127.0.0.1', port: memcached.port };
     const result = await new (native().Reader)(planOf(image, guest, [path])).run();
     assert.equal(failuresOf(result), { [absent]: 'missing' });
     const got = guest.read(0, image.bytes.length);
@@ -66,8 +43,7 @@ test('an image is whole after a load over tcp from stock memcached', async () =>
     assert.ok(got.subarray((absent + 1) * CHUNK).equals(image.bytes.subarray((absent + 1) * CHUNK)));
     guest.close();
   } finally {
-    memcached.kill('SIGKILL');
-    await once(memcached, 'close');
+    await memcached.process.kill();
   }
 });
 

@@ -18,9 +18,13 @@ export async function program(name: 'reference' | 'clients'): Promise<string> {
     await run('gcc', ['-O2', '-Wall', '-Wextra', '-o', path, source, '-lmemcached']);
     return path;
   } catch (error) {
-    throw new VolleyError('ERR_VOLLEY_SETUP', `the program ${source} does not compile; run: npm run setup`, {
-      cause: error,
-    });
+    throw new VolleyError(
+      'ERR_VOLLEY_SETUP',
+      `the program ${source} does not compile; run: scripts/setup --tests`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

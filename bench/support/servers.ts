@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VolleyError } from '../../src/errors.js';
+import { memcachedPath } from './memcached-path.js';
 import { StorageProcess } from './storage-process.js';
 
 const START_TIMEOUT_MS = 10_000;
@@ -77,7 +78,7 @@ export async function startMemcached(megabytes: number, ...more: string[]): Prom
     String(megabytes),
     ...more,
   ];
-  const child = spawn('memcached', args, { stdio: 'inherit' });
+  const child = spawn(memcachedPath(), args, { stdio: 'inherit' });
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!(await answers(port))) {
     if (Date.now() > deadline) throw new VolleyError('ERR_VOLLEY_NODE_DOWN', 'stock memcached did not start');

@@ -10,7 +10,9 @@ import { TARGETS, type Target } from './targets.js';
 const INPUT_BYTES_MAX = 2600;
 const RSS_LIMIT_MB = 1024;
 const CACHE = join(ROOT, '.cache', 'fuzz');
-const LIBRARY = join(CACHE, 'libfuzzer', 'usr', 'lib', 'llvm-14', 'lib', 'libFuzzer.a');
+const LIBRARY_FOLDER = join(CACHE, 'libfuzzer');
+/** The oldest that native/coverage.cc is known to work with. */
+const LLVM_MIN = 14;
 const SANITIZE = [
   '-fsanitize=address,undefined',
   '-fno-sanitize-recover=undefined',
@@ -55,7 +57,7 @@ export function cleanUp(): void {
 }
 
 function prepareNative(target: Target, folder: string): FuzzCommand {
-  fetchLibrary();
+  const library = fetchedLibrary();
   const native = join(ROOT, 'test', 'fuzz', 'native');
   const xxhash = join(ROOT, 'node_modules', 'xxhash-addon', 'xxHash');
   const binary = join(dirname(folder), `${target.name}-fuzzer`);
@@ -71,28 +73,49 @@ function prepareNative(target: Target, folder: string): FuzzCommand {
   const wraps = ['__sanitizer_cov_trace_pc', ...(target.wrapped ?? [])].map((name) => `-Wl,--wrap=${name}`);
   const sources = [join(native, `${target.name}.cc`), ...target.subjects.map((name) => join(ROOT, name))];
   const coverage = '-fsanitize-coverage=trace-pc,trace-cmp';
-  const inputs = [...sources, object, ...hashObjects, LIBRARY];
+  const inputs = [...sources, object, ...hashObjects, library];
   execFileSync('g++', [...compile, coverage, ...inputs, ...wraps, '-o', binary]);
   return { command: binary, args: [folder, seedFolder(target)], environment: {} };
 }
 
-/** Unpacks Debian's libFuzzer.a (182 kB), without the compiler that its package depends on: gcc does. */
-function fetchLibrary(): void {
-  if (existsSync(LIBRARY)) return;
+/** Unpacks Debian's libFuzzer.a (182 kB), without the compiler that its package depends on: gcc does. Returns its path. */
+function fetchedLibrary(): string {
+  const unpacked = findLibrary();
+  if (unpacked) return unpacked;
   const scratch = join(CACHE, `fetch-${process.pid}`);
   mkdirSync(scratch, { recursive: true });
   try {
-    const sandbox = `APT::Sandbox::User=${execFileSync('id', ['-un'], { encoding: 'utf8' }).trim()}`;
-    execFileSync('apt-get', ['-o', sandbox, 'download', '-qq', 'libfuzzer-14-dev'], { cwd: scratch });
+    const user = execFileSync('id', ['-un'], { encoding: 'utf8' }).trim();
+    const apt = ['-o', `APT::Sandbox::User=${user}`, 'download', '-qq', libraryPackage()];
+    execFileSync('apt-get', apt, { cwd: scratch });
     const file = readdirSync(scratch).find((name) => name.endsWith('.deb'))!;
-    execFileSync('dpkg-deb', ['-x', join(scratch, file), join(CACHE, 'libfuzzer')]);
+    execFileSync('dpkg-deb', ['-x', join(scratch, file), LIBRARY_FOLDER]);
+    return findLibrary()!;
   } catch (cause) {
     const text =
-      "cannot fetch Debian's package libfuzzer-14-dev with apt-get download; run: sudo apt-get update";
+      "cannot fetch Debian's package libfuzzer-NN-dev with apt-get download; run: sudo apt-get update";
     throw new VolleyError('ERR_VOLLEY_SETUP', text, { cause });
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+function findLibrary(): string | undefined {
+  if (!existsSync(LIBRARY_FOLDER)) return undefined;
+  const files = readdirSync(LIBRARY_FOLDER, { recursive: true, encoding: 'utf8' });
+  const file = files.find((path) => path.endsWith('/libFuzzer.a'));
+  return file && join(LIBRARY_FOLDER, file);
+}
+
+/** Each release of Debian has some of LLVM's versions; of those the oldest that will do. */
+function libraryPackage(): string {
+  const names = execFileSync('apt-cache', ['pkgnames', 'libfuzzer-'], { encoding: 'utf8' }).split('\n');
+  const versions = names
+    .filter((name) => /^libfuzzer-\d+-dev$/.test(name))
+    .map((name) => Number(name.split('-')[1]))
+    .filter((version) => version >= LLVM_MIN);
+  if (versions.length === 0) throw new Error('apt knows no package libfuzzer-NN-dev');
+  return `libfuzzer-${Math.min(...versions)}-dev`;
 }
 
 /** libFuzzer's options. @param findings where inputs that fail are written, as the begin of their paths */

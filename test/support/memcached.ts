@@ -6,6 +6,7 @@ import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { memcachedPath } from '../../bench/support/memcached-path.js';
 
 const START_TIMEOUT_MS = 5000;
 const ANSWER_TIMEOUT_MS = 5000;
@@ -17,7 +18,7 @@ export class Memcached {
 
   /** @param args more of its options, such as `-Y FILE` */
   constructor(...args: string[]) {
-    this.child = spawn('memcached', ['-u', 'root', '-s', this.path, '-t', '1', '-m', '64', ...args], {
+    this.child = spawn(memcachedPath(), ['-u', 'root', '-s', this.path, '-t', '1', '-m', '64', ...args], {
       stdio: 'ignore',
     });
     process.once('exit', () => this.child.kill('SIGKILL'));

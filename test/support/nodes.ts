@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { memcachedPath } from '../../bench/support/memcached-path.js';
 import { Cluster, type ConnectOptions } from '../../client/index.js';
 import { ROOT } from '../../src/root.js';
 import { HOST } from './host.js';
@@ -31,7 +32,7 @@ export async function startMemcached(...args: string[]): Promise<TestNode> {
     }
   };
   const options = ['-u', 'root', '-l', '127.0.0.1', '-p', '-1', '-t', '1', ...args];
-  const server = new TestProcess('memcached', options, { MEMCACHED_PORT_FILENAME: portFile });
+  const server = new TestProcess(memcachedPath(), options, { MEMCACHED_PORT_FILENAME: portFile });
   try {
     await server.until('port of memcached', () => read() > 0);
     return { name: `127.0.0.1:${read()}`, port: read(), process: server, socket: null };

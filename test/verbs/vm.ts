@@ -93,10 +93,13 @@ function findKernel(): { image: string; modules: string } {
   const boot = join(KERNEL_FOLDER, 'boot');
   const name = existsSync(boot) ? readdirSync(boot).find((file) => file.startsWith('vmlinuz-')) : undefined;
   if (!name) {
-    throw new VolleyError('ERR_VOLLEY_SETUP', `no kernel for the VM in ${KERNEL_FOLDER}; run: npm run setup`);
+    throw new VolleyError(
+      'ERR_VOLLEY_SETUP',
+      `no kernel for the VM in ${KERNEL_FOLDER}; run: scripts/setup --tests`,
+    );
   }
   const version = name.slice('vmlinuz-'.length);
-  return { image: join(boot, name), modules: join(KERNEL_FOLDER, 'lib', 'modules', version, 'kernel') };
+  return { image: join(boot, name), modules: join(KERNEL_FOLDER, 'lib', 'modules', version) };
 }
 
 /** The command as a script for /bin/sh, in the folder and with the environment that it would have here. */
