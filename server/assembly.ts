@@ -2,7 +2,7 @@ import type { Region } from '../src/native.js';
 import type { Credentials } from './auth/credentials.js';
 import { Throttle } from './auth/throttle.js';
 import type { ClientsContext } from './clients.js';
-import { systemClock } from './clock.js';
+import type { Clock } from './clock.js';
 import { Compactor } from './compactor.js';
 import { type ConversationContext, converseFully } from './conversation.js';
 import { Counters } from './counters.js';
@@ -31,6 +31,7 @@ export interface Assembled {
   flights: Flights;
   /** Null where nobody has to authenticate. */
   credentials: Credentials | null;
+  clock: Clock;
 }
 
 /**
@@ -38,10 +39,9 @@ export interface Assembled {
  * @throws VolleyError ERR_VOLLEY_LAYOUT when that was cut into other size classes
  */
 export function assemble(parts: Assembled): NodeContext {
-  const { node, options, version, region, slots, flights, credentials } = parts;
+  const { node, options, version, region, slots, flights, credentials, clock } = parts;
   const { flushAllowed, itemSizeMax, idleTimeoutMs, stallTimeoutMs, loginTimeoutMs, quarantineMs } = options;
   const { prefixDelimiter } = options;
-  const clock = systemClock;
   const counters = new Counters(new PrefixStats(prefixDelimiter ?? undefined, prefixDelimiter !== null));
   const store = new Store({ region, slots, itemSizeMax, clock });
   restoreItems(region, slots, store);

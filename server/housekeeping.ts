@@ -1,5 +1,5 @@
 import type { Clients } from './clients.js';
-import { systemClock } from './clock.js';
+import type { Clock } from './clock.js';
 import type { Slots } from './slots.js';
 import type { Store } from './store.js';
 import type { Sweeper } from './sweeper.js';
@@ -18,6 +18,7 @@ export interface Household {
   sweeper: Sweeper;
   clients: Clients;
   readers: ReaderPool | null;
+  clock: Clock;
 }
 
 /** What a node does from time to time, whether or not it is asked for anything. It keeps no process alive. */
@@ -32,11 +33,11 @@ export class Housekeeping {
 
   /** Looks at once, and goes on until stop(). */
   readonly start = (): void => {
-    const { slots, store, readers, sweeper, clients } = this.household;
+    const { slots, store, readers, sweeper, clients, clock } = this.household;
     slots.release();
     readers?.tick(slots.isHeldUp);
     sweeper.tick();
-    const now = systemClock.monotonicMs();
+    const now = clock.monotonicMs();
     if (now - this.stallsCheckedMs >= STALL_CHECK_MS) {
       this.stallsCheckedMs = now;
       clients.shed();

@@ -6,7 +6,7 @@ import { ROOT } from '../src/root.js';
 import { assemble, type NodeContext } from './assembly.js';
 import { readAuthFile } from './auth/auth-file.js';
 import { Clients } from './clients.js';
-import { systemClock } from './clock.js';
+import { type Clock, systemClock } from './clock.js';
 import type { ConnectionFacts } from './connection-stats.js';
 import type { Counters } from './counters.js';
 import { type FabricOutcome, mayBeOffered, offerFabric } from './fabric.js';
@@ -61,11 +61,15 @@ export class StorageNode {
 
   /**
    * Makes the region; stop() frees it.
+   * @param clock where the node takes its time from; a test hands in its own
    * @throws VolleyError ERR_VOLLEY_USAGE when an option is out of bounds, ERR_VOLLEY_FILE when the auth file cannot be
    * used, or the region file, ERR_VOLLEY_LAYOUT when what that holds cannot be taken up, ERR_VOLLEY_MEMORY when there is
    * not enough
    */
-  constructor(given: Partial<NodeOptions> = {}) {
+  constructor(
+    given: Partial<NodeOptions> = {},
+    private readonly clock: Clock = systemClock,
+  ) {
     this.options = resolveOptions(given);
     this.log = openLog(this.options);
     this.addresses = parseListenAddresses(this.options.address);
@@ -78,7 +82,8 @@ export class StorageNode {
       const flights = board === null ? new Flights() : new SharedFlights(board, threads);
       this.slots = this.makeSlots(flights);
       const { options, region, slots } = this;
-      this.context = assemble({ node: this, options, version: VERSION, region, slots, flights, credentials });
+      const parts = { node: this, options, version: VERSION, region, slots, flights, credentials, clock };
+      this.context = assemble(parts);
       this.clients = new Clients(this.context, this.options, this.log);
       this.readers = board && this.openReaders(threads, board);
     } catch (error) {
@@ -89,7 +94,7 @@ export class StorageNode {
     const { slots, clients, readers } = this;
     const { store, sweeper, stats } = this.context;
     clients.readers = readers;
-    this.housekeeping = new Housekeeping({ slots, store, sweeper, clients, readers });
+    this.housekeeping = new Housekeeping({ slots, store, sweeper, clients, readers, clock });
     this.metrics = new MetricsServer(stats, () => this.health);
     this.listeners = new Listeners({
       addresses: this.addresses,
@@ -107,7 +112,7 @@ export class StorageNode {
       pageCount: Math.floor(arenaBytes / pageBytes),
       quarantineMs: this.options.quarantineMs,
       flights,
-      nowMs: systemClock.monotonicMs,
+      nowMs: this.clock.monotonicMs,
       onPage: (page, slotBytes) => {
         // Connections that end late still give slots back.
         if (!this.isClosed) this.region.cutPage(page, slotBytes);
@@ -118,11 +123,11 @@ export class StorageNode {
 
   private openReaders(threads: number, board: SharedBoard): ReaderPool {
     const { options, region, log } = this;
-    const { store, counters } = this.context;
+    const { store, counters, clock } = this.context;
     const { maxConnections, busyWaitUs, idleTimeoutMs, stallTimeoutMs } = options;
     const limits = { maxConnections, busyWaitUs, idleTimeoutMs, stallTimeoutMs };
     return new ReaderPool(
-      { threads, board, region, store, counters, log, version: VERSION, ...limits },
+      { threads, board, region, store, counters, log, version: VERSION, nowMs: clock.monotonicMs, ...limits },
       this.clients,
     );
   }

@@ -1,17 +1,27 @@
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { StorageNode } from '../server/index.js';
+import { takeDescriptor } from '../server/threads/descriptor.js';
+import type { FromThread } from '../server/threads/messages.js';
+import { ReaderThread } from '../server/threads/reader-thread.js';
 import { SharedBoard } from '../server/threads/shared-board.js';
 import { SharedFlights } from '../server/threads/shared-flights.js';
+import { threadCountsMemory } from '../server/threads/thread-counts.js';
 import { ThreadFlights } from '../server/threads/thread-flights.js';
+import { native } from '../src/native.js';
 import { authFile } from './support/auth-file.js';
-import { type RawClient, until } from './support/memcached.js';
+import { HandClock } from './support/lone-session.js';
+import { RawClient, until } from './support/memcached.js';
 import { askNode, clientOf, hit, RunningNodes, setting as set } from './support/running-nodes.js';
 
 const test = suite('reader threads of a node');
 const MIB = 1024 * 1024;
+const ALONE = { port: 0, local: 'off', fabric: 'off', memoryBytes: 4 * MIB };
 const { start: started, stop } = new RunningNodes({ memoryBytes: 16 * MIB, threads: 3 });
 test.after.each(stop);
 
@@ -178,11 +188,23 @@ test('a node has one thread unless told otherwise, and 64 at most', async () => 
   assert.throws(() => new StorageNode({ threads: 65 }), /from 1 to 64/);
 });
 
+interface KeptWorker {
+  worker: Worker;
+  isUp: boolean;
+  heartbeat: number;
+  options: { board: SharedBoard; setup: { thread: number } };
+  check(): void;
+}
+
 /** The thread behind a node's pool. */
 const workerOf = (node: StorageNode, thread: number) =>
-  (node.readers as unknown as { workers: { worker: Worker; isUp: boolean; check(): void }[] }).workers[
-    thread
-  ]!;
+  (node.readers as unknown as { workers: KeptWorker[] }).workers[thread]!;
+
+/** Looks after a thread as if it had given no sign of life since it was looked at last. */
+function stopped(worker: KeptWorker): void {
+  worker.heartbeat = worker.options.board.heartbeat(worker.options.setup.thread);
+  worker.check();
+}
 
 test('a thread that ends takes its clients with it and is replaced, and no memory stays held', async () => {
   const node = await started({
@@ -210,13 +232,105 @@ test('a thread that ends takes its clients with it and is replaced, and no memor
   for (const client of [deaf, ...others, ...again]) await client.close();
 });
 
-test('a thread without a heartbeat for long is ended', async () => {
+test('a thread that hangs is ended after ten seconds, also where nothing else is to be done', async () => {
+  const clock = new HandClock();
+  const node = new StorageNode({ ...ALONE, threads: 2, logLevel: 'silent' }, clock);
+  try {
+    await node.start();
+    const worker = workerOf(node, 0);
+    const before = worker.worker;
+    // The node's own checks come too, and count nothing while the clock stands still.
+    for (let second = 0; second < 9; second++) {
+      clock.now++;
+      stopped(worker);
+    }
+    assert.ok(worker.isUp);
+    clock.now++;
+    stopped(worker);
+    await until(() => !worker.isUp, 'the thread to be ended');
+    await until(() => worker.isUp, 'another one');
+    assert.is.not(worker.worker, before);
+  } finally {
+    await node.stop();
+  }
+});
+
+test('a process that stood still as a whole ends none of its threads', async () => {
+  const clock = new HandClock();
+  const node = new StorageNode({ ...ALONE, threads: 2, logLevel: 'silent' }, clock);
+  try {
+    await node.start();
+    const worker = workerOf(node, 0);
+    for (let i = 0; i < 4; i++) {
+      clock.now += 3600;
+      stopped(worker);
+    }
+    await delay(20);
+    assert.ok(worker.isUp);
+  } finally {
+    await node.stop();
+  }
+});
+
+test('a message about a client that is not known is logged, and nothing else', async () => {
   const node = await started({ threads: 2, logLevel: 'silent' });
-  const before = workerOf(node, 0).worker;
-  for (let i = 0; i <= 41; i++) workerOf(node, 0).check();
-  await until(() => !workerOf(node, 0).isUp, 'the thread to be ended');
-  await until(() => workerOf(node, 0).isUp, 'another one');
-  assert.is.not(workerOf(node, 0).worker, before);
+  const [client] = await readers(node, 1);
+  const given = openSync('/dev/null', 'r');
+  const pool = node.readers as unknown as { take(thread: number, event: FromThread): void };
+  pool.take(0, { event: 'closed', id: 12_345, reason: null });
+  pool.take(0, { event: 'moved', id: 12_345, descriptor: given, unread: Buffer.from('get a\r\n') });
+  assert.throws(() => closeSync(given), /EBADF/);
+  assert.is(await stat(node, 'curr_connections'), 2);
+  await client!.close();
+});
+
+test('the late close of a client that was given away is not the next one of the same place', async () => {
+  const told: FromThread[] = [];
+  const region = new (native().Region)({ arenaBytes: 4 * 1_054_720, tableItems: 1024, hugepages: false });
+  const setup = {
+    thread: 0,
+    threads: 1,
+    region: region.lend(),
+    connectionsMax: 1,
+    board: new SharedBoard(1, 1).memory,
+    counts: threadCountsMemory(),
+    version: 'test',
+    idleTimeoutMs: 0,
+    stallTimeoutMs: 30_000,
+    busyWaitUs: 0,
+  };
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const connected = async () => {
+    const { port } = server.address() as { port: number };
+    const client = new RawClient({ host: '127.0.0.1', port });
+    const [socket] = await once(server, 'connection');
+    return { client, descriptor: takeDescriptor(socket) };
+  };
+  const [first, second] = [await connected(), await connected()];
+  const thread = new ReaderThread(setup, (event) => {
+    told.push(event);
+    // The main thread may give the place away before the first client's socket has closed here.
+    if (event.event === 'moved') {
+      thread.handle({ does: 'serve', id: 2, index: 0, descriptor: second.descriptor });
+    }
+  });
+  thread.handle({ does: 'serve', id: 1, index: 0, descriptor: first.descriptor });
+  first.client.send('set a 0 0 1\r\nx\r\n');
+  assert.is(await second.client.send('mn\r\n').answer('\r\n'), 'MN\r\n');
+  await delay(20);
+  assert.equal(
+    told.map(({ event }) => event),
+    ['moved'],
+  );
+  await second.client.close();
+  await until(() => told.length === 2, 'the end of the second client');
+  assert.equal(told[1], { event: 'closed', id: 2, reason: null });
+  const { descriptor } = told[0] as { descriptor: number };
+  closeSync(descriptor);
+  await first.client.close();
+  server.close();
+  region.close();
 });
 
 test('the oldest generation that any thread has announced counts, also beyond 32 bits', () => {

@@ -16,18 +16,21 @@ export interface ThreadSetup {
 
 /** What the main thread tells a reader thread. */
 export type ToThread =
-  /** Serve the client behind this descriptor, which is the thread's from now on; `index` is what to call it. */
-  | { does: 'serve'; index: number; descriptor: number }
+  /** Serve the client behind this descriptor, which is the thread's from now on. `index` is its place on the shared board. */
+  | { does: 'serve'; id: number; index: number; descriptor: number }
   /** Answer what has been received and close all connections. */
   | { does: 'drain' };
 
-/** What a reader thread tells the main thread. */
+/**
+ * What a reader thread reports to the main thread. Clients go by their id, which no other client of the node ever gets: a place on
+ * the board is given to the next client while messages about the last one are still under way.
+ */
 export type FromThread =
   | { event: 'ready' }
   /** @param reason why the thread closed it, or null when the client did */
-  | { event: 'closed'; index: number; reason: string | null }
+  | { event: 'closed'; id: number; reason: string | null }
   /** The client wants what a reader thread does not do: the main thread goes on with these bytes. */
-  | { event: 'moved'; index: number; descriptor: number; unread: Uint8Array }
+  | { event: 'moved'; id: number; descriptor: number; unread: Uint8Array }
   /** The item of this key is not what was stored. */
   | { event: 'damaged'; key: Uint8Array }
   /** All connections have been told all, after `drain`. */

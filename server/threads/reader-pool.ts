@@ -14,11 +14,11 @@ import { CountsReader, threadCountsMemory } from './thread-counts.js';
 
 /** A client that a reader thread serves. */
 export interface HandedClient {
-  /** Its number among all clients of the node. */
+  /** Its number among all clients of the node, which no other one gets. */
   id: number;
   /** Who it is, for the log. */
   peer: string;
-  /** What the thread calls it. */
+  /** Its place on the shared board, which another client gets afterwards. */
   index: number;
   thread: number;
   descriptor: number;
@@ -38,6 +38,8 @@ export interface ReaderPoolOptions {
   idleTimeoutMs: number;
   stallTimeoutMs: number;
   busyWaitUs: number;
+  /** Milliseconds of a clock that never goes back. */
+  nowMs: () => number;
 }
 
 /** What becomes of clients that were handed over. */
@@ -53,7 +55,7 @@ export class ReaderPool {
   private readonly workers: ReaderWorker[] = [];
   private readonly counts: CountsReader[] = [];
   private readonly loads: number[] = [];
-  /** By index. */
+  /** By id. */
   private readonly clients = new Map<number, HandedClient>();
   private readonly freeIndexes: number[] = [];
   private indexesUsed = 0;
@@ -68,7 +70,7 @@ export class ReaderPool {
   }
 
   private add(thread: number, region: number): void {
-    const { threads, board, maxConnections, version, idleTimeoutMs, stallTimeoutMs, busyWaitUs } =
+    const { threads, board, maxConnections, version, idleTimeoutMs, stallTimeoutMs, busyWaitUs, nowMs } =
       this.options;
     const counts = threadCountsMemory();
     const setup = {
@@ -85,7 +87,7 @@ export class ReaderPool {
     };
     const onMessage = (event: FromThread) => this.take(thread, event);
     this.workers.push(
-      new ReaderWorker({ setup, board, onMessage, onLost: (reason) => this.lost(thread, reason) }),
+      new ReaderWorker({ setup, board, onMessage, onLost: (reason) => this.lost(thread, reason), nowMs }),
     );
     this.counts.push(new CountsReader(counts));
     this.loads.push(0);
@@ -120,10 +122,10 @@ export class ReaderPool {
     const index = this.freeIndexes.pop() ?? this.indexesUsed++;
     const remote = isUnix ? null : formatAddress(remoteAddress, remotePort!);
     const local = isUnix ? '' : formatAddress(localAddress!, localPort!);
-    this.clients.set(index, { id, peer, index, thread, descriptor, remote, local });
+    this.clients.set(id, { id, peer, index, thread, descriptor, remote, local });
     this.loads[thread]!++;
     this.options.board.noteConnection(index, 'waiting', 0);
-    this.workers[thread]!.tell({ does: 'serve', index, descriptor });
+    this.workers[thread]!.tell({ does: 'serve', id, index, descriptor });
     return true;
   }
 
@@ -142,15 +144,27 @@ export class ReaderPool {
     } else if (event.event === 'drained') {
       this.drained.add(thread);
     } else if (event.event !== 'ready') {
-      const client = this.clients.get(event.index)!;
-      this.forget(client);
-      if (event.event === 'closed') this.events.onClosed(client, event.reason);
-      else this.events.onMoved(client, event.descriptor, event.unread);
+      this.takeBack(thread, event);
     }
   }
 
-  private forget({ index, thread }: HandedClient): void {
-    this.clients.delete(index);
+  private takeBack(thread: number, event: Extract<FromThread, { id: number }>): void {
+    const client = this.clients.get(event.id);
+    if (client === undefined || client.thread !== thread) {
+      this.options.log.warn(
+        { thread, client: event.id, event: event.event },
+        'a message about an unknown client',
+      );
+      if (event.event === 'moved') closeSync(event.descriptor);
+      return;
+    }
+    this.forget(client);
+    if (event.event === 'closed') this.events.onClosed(client, event.reason);
+    else this.events.onMoved(client, event.descriptor, event.unread);
+  }
+
+  private forget({ id, index, thread }: HandedClient): void {
+    this.clients.delete(id);
     this.freeIndexes.push(index);
     this.loads[thread]!--;
   }
@@ -160,6 +174,7 @@ export class ReaderPool {
       { thread, reason },
       'a reader thread has ended, and its connections with it; another one takes its place',
     );
+    this.drained.add(thread);
     for (const client of [...this.clients.values()]) {
       if (client.thread !== thread) continue;
       if (this.options.board.isWaiting(client.index)) closeSync(client.descriptor);
@@ -195,7 +210,7 @@ export class ReaderPool {
     this.options.board.isRecalled = isWanted;
   }
 
-  /** To be called four times a second. @param isHeldUp whether answers under way hold up memory that is wanted */
+  /** To be called once a second at least. @param isHeldUp whether answers under way hold up memory that is wanted */
   tick(isHeldUp: boolean): void {
     this.options.board.isHeldUp = isHeldUp;
     this.collect();

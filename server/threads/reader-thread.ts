@@ -24,6 +24,12 @@ const TICK_MS = 250;
 const STALL_CHECK_TICKS = 4;
 const DRAIN_POLL_MS = 20;
 
+/** A client of this thread, and its place on the shared board. */
+interface ServedClient {
+  index: number;
+  connection: Connection;
+}
+
 /** One of a node's reader threads: serves the connections that the main thread hands to it, as long as they only read. */
 export class ReaderThread {
   private readonly board: SharedBoard;
@@ -31,7 +37,8 @@ export class ReaderThread {
   private readonly reading: ReadContext;
   private readonly context: ConnectionContext;
   private readonly receiver: Receiver;
-  private readonly connections = new Map<number, Connection>();
+  /** By the client's id. */
+  private readonly connections = new Map<number, ServedClient>();
   private ticks = 0;
   private isDraining = false;
 
@@ -60,25 +67,28 @@ export class ReaderThread {
       stallTimeoutMs,
       loginTimeoutMs: Number.POSITIVE_INFINITY,
     };
-    setInterval(() => this.tick(), TICK_MS);
+    // Messages of the main thread are what keeps the thread alive.
+    setInterval(() => this.tick(), TICK_MS).unref();
   }
 
   handle(message: ToThread): void {
-    if (message.does === 'serve') this.serve(message.index, message.descriptor);
+    if (message.does === 'serve') this.serve(message);
     else void this.drain();
   }
 
-  private serve(index: number, descriptor: number): void {
-    const socket = openDescriptor(descriptor);
+  private serve({ id, index, descriptor }: Extract<ToThread, { does: 'serve' }>): void {
+    // Before the descriptor is taken: if this thread is ended in between, nobody must close it a second time.
     this.board.noteConnection(index, 'conn_read', 0);
+    const socket = openDescriptor(descriptor);
     if (socket === null) {
-      this.tell({ event: 'closed', index, reason: null });
+      this.tell({ event: 'closed', id, reason: null });
       return;
     }
+    // Also of a client that was given away: its socket here closes a moment later.
     const onClosed = () => {
-      if (this.connections.delete(index)) this.tell({ event: 'closed', index, reason: null });
+      if (this.connections.delete(id)) this.tell({ event: 'closed', id, reason: null });
     };
-    const onLeaving = () => this.giveAway(index, connection, socket);
+    const onLeaving = () => this.giveAway(id, connection, socket);
     const connection = new Connection(
       socket,
       this.receiver.adopt(socket),
@@ -87,7 +97,7 @@ export class ReaderThread {
       onClosed,
       onLeaving,
     );
-    this.connections.set(index, connection);
+    this.connections.set(id, { index, connection });
     if (this.isDraining) connection.drain();
   }
 
@@ -102,15 +112,15 @@ export class ReaderThread {
   }
 
   /** Has the main thread go on with a client, whose answers have all left. */
-  private giveAway(index: number, connection: Connection, socket: Socket): void {
+  private giveAway(id: number, connection: Connection, socket: Socket): void {
     const unread = connection.release();
     const descriptor = takeDescriptor(socket);
     if (descriptor < 0) {
       connection.destroy();
       return;
     }
-    this.connections.delete(index);
-    this.tell({ event: 'moved', index, descriptor, unread });
+    this.connections.delete(id);
+    this.tell({ event: 'moved', id, descriptor, unread });
   }
 
   private tick(): void {
@@ -120,15 +130,15 @@ export class ReaderThread {
 
   /** Closes the connections that stall or idle, and tells how the others stand. */
   private shed(): void {
-    for (const [index, connection] of this.connections) {
+    for (const [id, { index, connection }] of this.connections) {
       const reason = connection.stalled();
       if (reason === null) {
-        const { state, silentSeconds } = connection.facts(index);
+        const { state, silentSeconds } = connection.facts(id);
         this.board.noteConnection(index, state, silentSeconds);
         continue;
       }
-      this.connections.delete(index);
-      this.tell({ event: 'closed', index, reason });
+      this.connections.delete(id);
+      this.tell({ event: 'closed', id, reason });
       connection.destroy();
     }
   }
@@ -138,9 +148,9 @@ export class ReaderThread {
     // Bytes that have arrived already are read in these turns of the event loop.
     await nextTurn();
     await nextTurn();
-    for (const connection of this.connections.values()) connection.drain();
+    for (const { connection } of this.connections.values()) connection.drain();
     const timer = setInterval(() => {
-      for (const connection of this.connections.values()) if (!connection.hasSaidAll) return;
+      for (const { connection } of this.connections.values()) if (!connection.hasSaidAll) return;
       clearInterval(timer);
       this.tell({ event: 'drained' });
     }, DRAIN_POLL_MS);

@@ -7,8 +7,10 @@ import type { SharedBoard } from './shared-board.js';
 const START_TIMEOUT_MS = 10_000;
 /** Milliseconds after which a thread that has ended is started again. */
 const RESTART_MS = 1000;
-/** Calls of check(), a quarter of a second each, without a heartbeat after which a thread is taken for hung: 10 s. */
-const SILENT_CHECKS_MAX = 40;
+/** Milliseconds without a heartbeat after which a thread is taken for hung. */
+const SILENT_MS_MAX = 10_000;
+/** Of the time between two checks, at most so much counts: where the main thread did not run, the whole process may have stood still. */
+const CHECK_MS_MAX = 2000;
 
 export interface ReaderWorkerOptions {
   setup: ThreadSetup;
@@ -16,6 +18,8 @@ export interface ReaderWorkerOptions {
   onMessage: (event: FromThread) => void;
   /** The thread has ended though nobody wanted that: its connections are closed, another one will take its place. */
   onLost: (reason: string) => void;
+  /** Milliseconds of a clock that never goes back. */
+  nowMs: () => number;
 }
 
 /** Keeps one reader thread alive: starts it, ends it when it hangs, and starts it again. */
@@ -26,7 +30,8 @@ export class ReaderWorker {
   private isStopping = false;
   private restarting: NodeJS.Timeout | undefined;
   private heartbeat = 0;
-  private silentChecks = 0;
+  private silentMs = 0;
+  private checkedMs = 0;
   private fault = '';
 
   constructor(private readonly options: ReaderWorkerOptions) {}
@@ -57,7 +62,8 @@ export class ReaderWorker {
     const { setup, onMessage } = this.options;
     const worker = new Worker(new URL('./reader-main.js', import.meta.url), { workerData: setup });
     this.worker = worker;
-    this.silentChecks = 0;
+    this.silentMs = 0;
+    this.checkedMs = this.options.nowMs();
     this.fault = '';
     return new Promise((resolve) => {
       worker.on('message', (event: FromThread) => {
@@ -93,13 +99,18 @@ export class ReaderWorker {
     this.worker?.postMessage(message);
   }
 
-  /** To be called four times a second: ends the thread when it does nothing at all any more. */
+  /** To be called once a second at least: ends the thread when it does nothing at all any more. */
   check(): void {
-    const { board, setup } = this.options;
+    const { board, setup, nowMs } = this.options;
     const heartbeat = board.heartbeat(setup.thread);
-    this.silentChecks = heartbeat === this.heartbeat ? this.silentChecks + 1 : 0;
+    const now = nowMs();
+    const sinceMs = Math.min(now - this.checkedMs, CHECK_MS_MAX);
+    this.silentMs = heartbeat === this.heartbeat ? this.silentMs + sinceMs : 0;
+    this.checkedMs = now;
     this.heartbeat = heartbeat;
-    if (this.silentChecks === SILENT_CHECKS_MAX) void this.worker?.terminate();
+    if (this.silentMs < SILENT_MS_MAX) return;
+    this.silentMs = 0;
+    void this.worker?.terminate();
   }
 
   /** Ends the thread, and with it its connections. */
