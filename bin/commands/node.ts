@@ -19,8 +19,8 @@ const AFTERWARDS = `
 Each setting is also a key of "node" in the config file and a variable of the environment: --memory-limit, "memory-limit",
 VOLLEY_NODE_MEMORY_LIMIT. A flag counts more than the environment, that more than the file; --dump-config tells what is in
 effect and why. memcached's other flags are understood, and refused where they ask for what a node does not do.
-SIGTERM and SIGINT end the node when commands under way are answered, a second one at once; SIGHUP reads the auth file and
-the certificates anew.`;
+SIGTERM, SIGINT and SIGUSR1 end the node when commands under way are answered, a second SIGTERM or SIGINT at once; SIGHUP reads
+the auth file and the certificates anew.`;
 
 /** What the command line told. */
 interface CommandLine {
@@ -116,17 +116,25 @@ async function run(line: CommandLine): Promise<void> {
   }
 }
 
-/** Resolves at the first SIGTERM or SIGINT; the next one ends the process. SIGHUP makes the node read its files anew. */
+/**
+ * Resolves at the first SIGTERM, SIGINT or SIGUSR1; a further SIGTERM or SIGINT ends the process. SIGHUP makes the node read its files
+ * anew.
+ */
 function endOf(node: StorageNode): Promise<void> {
   return new Promise((resolve) => {
     let isEnding = false;
-    const onSignal = (name: NodeJS.Signals) => {
-      if (isEnding) exit(INTERRUPTED_EXIT);
+    const end = (name: NodeJS.Signals) => {
+      if (!isEnding) node.log.info({ signal: name }, 'stopping');
       isEnding = true;
-      node.log.info({ signal: name }, 'stopping');
       resolve();
     };
+    const onSignal = (name: NodeJS.Signals) => {
+      if (isEnding) exit(INTERRUPTED_EXIT);
+      end(name);
+    };
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+    // memcached's signal for a graceful end, which it is told by who wants to keep the memory file (-e).
+    process.on('SIGUSR1', end);
     process.on('SIGHUP', () => node.reload());
   });
 }
