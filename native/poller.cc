@@ -43,8 +43,13 @@ size_t Poller::Receive(uint8_t* buffer, size_t bytes, Received* out, size_t max)
     const uint64_t name = events[i].data.u64;
     const ssize_t got = recv(static_cast<int>(name & UINT32_MAX), buffer + at, bytes - at, MSG_DONTWAIT);
     if (got < 0 && MayGoOn(errno)) continue;
-    const size_t end = at + static_cast<size_t>(std::max<ssize_t>(got, 0));
-    out[count++] = {static_cast<uint32_t>(name >> 32), static_cast<uint32_t>(at), static_cast<uint32_t>(end)};
+    const auto index = static_cast<uint32_t>(name >> 32);
+    if (got < 0) {
+      out[count++] = {index, 1, 0};
+      continue;
+    }
+    const size_t end = at + static_cast<size_t>(got);
+    out[count++] = {index, static_cast<uint32_t>(at), static_cast<uint32_t>(end)};
     at = end;
   }
   return count;

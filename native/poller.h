@@ -10,7 +10,8 @@ namespace volley {
 /// Receives from many sockets: in one go from all that have something, into one buffer.
 class Poller {
  public:
-  /// What came from one socket: buffer[start, end). Nothing when its client will send no more, or the connection is broken.
+  /// What came from one socket: buffer[start, end). Nothing when its client will send no more; start behind end when the
+  /// connection is broken.
   /// JavaScript reads these as three elements of a Uint32Array each.
   struct Received {
     uint32_t index;

@@ -44,6 +44,8 @@ export class Connection implements Recipient {
   private leftover: Uint8Array = NOTHING;
   private readingPaused = false;
   private draining = false;
+  /** Whether the client has said its last; it may read on. */
+  private heardAll = false;
   /** Whether commands are being carried out now. */
   private taking = false;
   /** When the client connected, and when its last byte was received. */
@@ -76,6 +78,8 @@ export class Connection implements Recipient {
     // What is wrong with a connection ends in its close; there is nothing else to do about it.
     socket.on('error', () => {});
     socket.on('close', () => this.closed());
+    socket.allowHalfOpen = true;
+    socket.on('end', () => this.heardEnd());
     inlet.open(this);
   }
 
@@ -123,7 +127,7 @@ export class Connection implements Recipient {
     this.leftover = stopped < end ? bytes.subarray(stopped, end) : NOTHING;
     if (this.session!.ended) this.close();
     else if (this.session!.paused) this.pauseReading();
-    else if (this.draining) this.closeIfIdle();
+    else this.closeIfIdle();
     this.leaveIfAnswered();
   }
 
@@ -159,7 +163,13 @@ export class Connection implements Recipient {
         this.inlet.resume();
       }
     }
-    if (this.draining) this.closeIfIdle();
+    this.closeIfIdle();
+  }
+
+  /** Answers what the client said before it closed its side, and closes. */
+  private heardEnd(): void {
+    this.heardAll = true;
+    this.closeIfIdle();
   }
 
   /** Closes the connection as soon as the commands received so far are answered. */
@@ -168,9 +178,10 @@ export class Connection implements Recipient {
     this.closeIfIdle();
   }
 
+  /** Closes the connection when it is to be closed and all is answered. */
   private closeIfIdle(): void {
-    if (this.closingMs !== null || this.readingPaused || this.parser?.midCommand) return;
-    this.close();
+    if (this.closingMs !== null || this.readingPaused) return;
+    if (this.heardAll || (this.draining && !this.parser?.midCommand)) this.close();
   }
 
   /** Says no more, and reads what still comes only to throw it away, so that the client gets the last answer. */

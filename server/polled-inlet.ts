@@ -26,10 +26,13 @@ export class PolledInlet implements Inlet, Sender {
     return isClosed(this.socket) ? 0 : native().sendNow(this.descriptor, pieces, pieces.length);
   }
 
-  /** Takes what was received, bytes[start, end), or the end of it when that is nothing. */
+  /** Takes what was received, bytes[start, end); the end of it when that is nothing; a broken connection when start > end. */
   take(bytes: Buffer, start: number, end: number): void {
     if (!this.isWatched || isClosed(this.socket)) return;
-    if (start === end) this.discard();
+    if (start > end) {
+      this.pause();
+      this.socket.destroy();
+    } else if (start === end) this.discard();
     else this.recipient!.received(bytes, start, end);
   }
 
@@ -54,7 +57,7 @@ export class PolledInlet implements Inlet, Sender {
     }
   }
 
-  /** Has the socket itself read on: it knows how to go about the end, and about what went wrong. */
+  /** Has the socket itself read on: it knows how to go about the end. */
   discard(): void {
     this.pause();
     this.isOver = true;
