@@ -1,31 +1,40 @@
 // Runs every compiled test file in a process of its own and adds up what uvu reports.
 //
-//   node scripts/run-tests.mjs [--asan] [--show] [WORD…]     only files whose name holds one of the words
+//   node scripts/run-tests.mjs [--full] [--any-node] [--asan] [--show] [WORD…]     only files whose name holds one of the words
 //
-//   --asan   with the addon that is built with AddressSanitizer and UBSan
-//   --show   what passing files print, too
+//   --full      also the files, and the durations, that are for releases
+//   --any-node  not the files in which the version of Node makes no difference
+//   --asan      with the addon that is built with AddressSanitizer and UBSan
+//   --show      what passing files print, too
 //
-// uvu exits 0 when a hook throws or when a file forgets .run(); here such a file fails: it must report a total of at least
-// one test, all of them passed, and exit 0.
-import { execFileSync, spawn } from 'node:child_process';
+// Which files run when, which of them side by side, and what may be skipped: scripts/test-files.mjs.
+import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ALONE, FULL_DURATIONS, MAY_SKIP, NOT_OF_NODE, ONLY_FULL } from './test-files.mjs';
+import { testFile } from './test-process.mjs';
 
-const FILE_TIMEOUT_MS = 300_000;
-// A process that ends while its code is being optimized can wait for ever (nodejs/node#54918): here one in a hundred did.
-const NODE_FLAGS = ['--no-concurrent-recompilation', '--enable-source-maps'];
+/** Files that run at a time, of those that may. */
+const SIDE_BY_SIDE = 2;
+const OPTIONS = ['--full', '--any-node', '--asan', '--show'];
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = join(root, 'dist', 'test');
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
-const asan = process.argv.includes('--asan');
-const show = process.argv.includes('--show');
+const options = new Set(process.argv.slice(2).filter((word) => word.startsWith('--')));
+const FILE_TIMEOUT_MS = options.has('--full') ? 900_000 : 300_000;
+for (const option of options) {
+  if (OPTIONS.includes(option)) continue;
+  console.error(`there is no option ${option}; there are ${OPTIONS.join(', ')}`);
+  process.exit(2);
+}
 
 function environment() {
-  if (!asan) return process.env;
+  const plain = { ...(options.has('--full') ? FULL_DURATIONS : {}), ...process.env };
+  if (!options.has('--asan')) return plain;
   const library = execFileSync('g++', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim();
   return {
-    ...process.env,
+    ...plain,
     VOLLEY_ADDON: 'debug',
     LD_PRELOAD: library,
     // Node itself never frees what lives as long as the process.
@@ -34,77 +43,54 @@ function environment() {
   };
 }
 
-/** Ends whatever a test file left running in its process group. Returns whether there was anything. */
-function endLeftovers(group) {
-  try {
-    process.kill(-group, 'SIGKILL');
-    return true;
-  } catch {
-    return false;
-  }
+/** Words choose from all files: who names one wants it. */
+function isChosen(name) {
+  if (words.length > 0) return words.some((word) => name.includes(word));
+  if (options.has('--any-node') && name in NOT_OF_NODE) return false;
+  return options.has('--full') || !(name in ONLY_FULL);
 }
 
-function runFile(file) {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [...NODE_FLAGS, join(folder, file)], {
-      cwd: root,
-      env: environment(),
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true, // a process group of its own, so that nothing it started can outlive it
-    });
-    let output = '';
-    let leftovers = false;
-    child.stdout.on('data', (bytes) => (output += bytes));
-    child.stderr.on('data', (bytes) => (output += bytes));
-    const timer = setTimeout(() => {
-      output += `\nkilled after ${FILE_TIMEOUT_MS / 1000} s\n`;
-      child.kill('SIGKILL');
-    }, FILE_TIMEOUT_MS);
-    child.on('exit', () => (leftovers = endLeftovers(child.pid)));
-    child.on('close', (code, signal) => {
-      clearTimeout(timer);
-      resolve({ output, code, signal, leftovers });
-    });
-  });
-}
-
-function judge({ output, code, signal, leftovers }) {
-  const plain = output.replace(/\x1b\[[0-9;]*m/g, '');
-  const read = (label) => Number(new RegExp(`^\\s*${label}:\\s+(\\d+)`, 'm').exec(plain)?.[1] ?? Number.NaN);
-  const total = read('Total');
-  const passed = read('Passed');
-  const skipped = read('Skipped');
-  let fault = '';
-  if (signal) fault = `ended by ${signal}`;
-  else if (code !== 0) fault = `exit code ${code}`;
-  else if (!(total >= 1)) fault = 'ran no test, or a hook threw';
-  else if (passed !== total) fault = 'a hook threw or tests did not report';
-  else if (leftovers) fault = 'left processes behind';
-  const failed = Math.max((total || 0) - (passed || 0), fault ? 1 : 0);
-  return { passed: passed || 0, skipped: skipped || 0, failed, fault };
-}
-
-const files = readdirSync(folder)
-  .filter(
-    (name) => name.endsWith('.test.js') && (words.length === 0 || words.some((word) => name.includes(word))),
-  )
+const names = readdirSync(folder)
+  .filter((name) => name.endsWith('.test.js'))
+  .map((name) => name.replace('.test.js', ''))
   .sort();
+const chosen = names.filter(isChosen);
+const env = environment();
 const sum = { passed: 0, failed: 0, skipped: 0 };
-if (files.length === 0) sum.failed = 1;
-for (const file of files) {
-  const began = Date.now();
-  const run = await runFile(file);
-  const verdict = judge(run);
-  for (const key of Object.keys(sum)) sum[key] += verdict[key];
-  const seconds = ((Date.now() - began) / 1000).toFixed(1);
-  const name = file.replace('.test.js', '');
-  if (verdict.fault) console.log(`${run.output}\nFAILED ${name}: ${verdict.fault}`);
-  else {
-    if (show) console.log(run.output);
-    console.log(
-      `ok ${name}: ${verdict.passed} tests, ${seconds} s${verdict.skipped ? `, ${verdict.skipped} skipped` : ''}`,
-    );
-  }
+
+/** Where nothing else is at stake, a test may be skipped for any reason; in CI for those of the list alone. */
+function maySkip(name) {
+  return process.env.CI ? (MAY_SKIP[name]?.tests ?? 0) : Number.POSITIVE_INFINITY;
 }
+
+async function runOne(name) {
+  const limits = { timeoutMs: FILE_TIMEOUT_MS, maySkip: maySkip(name) };
+  const verdict = await testFile(join(folder, `${name}.test.js`), { cwd: root, env, ...limits });
+  for (const key of Object.keys(sum)) sum[key] += verdict[key];
+  if (verdict.fault) console.log(`${verdict.output}\nFAILED ${name}: ${verdict.fault}`);
+  else if (options.has('--show')) console.log(verdict.output);
+  if (verdict.fault) return;
+  const skipped = verdict.skipped ? `, ${verdict.skipped} skipped` : '';
+  console.log(`ok ${name}: ${verdict.passed} tests, ${verdict.seconds.toFixed(1)} s${skipped}`);
+}
+
+/** Runs the files, so many at a time. */
+async function runAll(files, atATime) {
+  const waiting = [...files];
+  const lane = async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) await runOne(name);
+  };
+  await Promise.all(Array.from({ length: atATime }, lane));
+}
+
+const began = performance.now();
+const isAlone = (name) => name in ALONE;
+await runAll(
+  chosen.filter((name) => !isAlone(name)),
+  SIDE_BY_SIDE,
+);
+await runAll(chosen.filter(isAlone), 1);
+if (chosen.length === 0) sum.failed = 1;
+console.log(`${chosen.length} files in ${((performance.now() - began) / 1000).toFixed(0)} s`);
 console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped ? `, ${sum.skipped} skipped` : ''}`);
 process.exit(sum.failed === 0 ? 0 : 1);

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,6 +8,7 @@ import { ALICE, authFile } from './support/auth-file.js';
 import { CHUNK_KEY_PREFIX, chunkKey, recordOf } from './support/items.js';
 import { Peer } from './support/peer.js';
 import { ask } from './support/raw-client.js';
+import { randomBytes } from './support/seed.js';
 
 const test = suite('the greeting of the native tcp path');
 

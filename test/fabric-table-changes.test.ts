@@ -1,6 +1,5 @@
 // Eight clients load over a fabric in a loop while the chunks of their image are deleted, replaced and stored anew.
 
-import { randomInt } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Cluster, Manifest } from '../client/index.js';
@@ -10,7 +9,9 @@ import { type GuestMemory, native } from '../src/native.js';
 import { fallbackChunks, holds, outcomeOf, PROVIDER, startFabricNode } from './support/fabric.js';
 import { CHUNK_BYTES, randomImage } from './support/images.js';
 import { type TestNode, withCluster, withNodes } from './support/nodes.js';
+import { Random } from './support/random.js';
 import { ask } from './support/raw-client.js';
+import { SEED } from './support/seed.js';
 
 const CLIENTS = 8;
 const CHUNKS = 200;
@@ -19,6 +20,7 @@ const SECONDS = 4;
 /** Where changes take long (in a VM that is emulated) no load may have met one by then: then it goes on until one has. */
 const SECONDS_MAX = 24;
 const content = randomImage(CHUNKS);
+const random = new Random(SEED);
 
 const test = suite(`fabric, table changes over ${PROVIDER}`);
 
@@ -46,12 +48,12 @@ async function tell(node: TestNode, commands: readonly Buffer[]): Promise<void> 
 /** Changes some chunks after the others until told to stop; all of them are right in the end. */
 async function churn(node: TestNode, count: Count, isOver: () => boolean): Promise<void> {
   for (let round = 0; !isOver(); round++) {
-    const chunks = Array.from({ length: CHANGED_AT_ONCE }, () => randomInt(CHUNKS));
+    const chunks = Array.from({ length: CHANGED_AT_ONCE }, () => random.between(0, CHUNKS - 1));
     const spoil = (chunk: number, i: number) => {
       // Every now and then wrong bytes under the chunk's own key: what a broken or hostile client could store.
       if (i === 0 && round % 4 === 0) return storing(keys[chunk]!, randomImage(1));
       // Something else takes a slot that has rested, and frees another one.
-      const filler = storing(`filler-${randomInt(64)}`, randomImage(1));
+      const filler = storing(`filler-${random.between(0, 63)}`, randomImage(1));
       return [Buffer.from(`delete ${keys[chunk]} noreply\r\n`), ...filler];
     };
     await tell(node, chunks.flatMap(spoil));

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseKernelHeader, prepareKernel } from '../hypervisor-shim/index.js';
 import { isVolleyError } from '../src/errors.js';
+import { randomBytes } from './support/seed.js';
 import { packPayload, tinyBzImage, tinyElf } from './support/tiny-kernel.js';
 
 const test = suite('turning a bzImage into the form that is stored');

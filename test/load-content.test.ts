@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type LoadProgress, native } from '../client/index.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, withCluster, withNodes } from './support/nodes.js';
 import { rejects } from './support/rejection.js';
+import { randomBytes } from './support/seed.js';
 
 const test = suite('load content');
 

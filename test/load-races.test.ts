@@ -1,6 +1,5 @@
 // Loads of an image while it is uploaded anew under its name, and while it is removed, over every transport.
 
-import { randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Cluster, isVolleyError, type Manifest, native } from '../client/index.js';
@@ -8,6 +7,7 @@ import { holds, outcomeOf } from './support/fabric.js';
 import { loadBytes } from './support/images.js';
 import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
 import { rejects } from './support/rejection.js';
+import { randomBytes } from './support/seed.js';
 
 /** So many that the manifest's body does not fit into its root, and is fetched by itself. */
 const CHUNKS = 800;

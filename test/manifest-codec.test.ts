@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { xxh3 } from '../src/digest.js';
@@ -15,6 +14,7 @@ import {
   placeOfImage,
   RECORD_BYTES,
 } from '../src/manifest.js';
+import { randomBytes } from './support/seed.js';
 
 const test = suite('manifest codec');
 const CHUNK_BYTES = 32 * 1024;

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DigestSet } from '../src/digest-set.js';
+import { randomBytes } from './support/seed.js';
 
 const test = suite('digest set');
 

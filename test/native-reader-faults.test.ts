@@ -67,11 +67,11 @@ function pathsOf(scenario: Scenario): ReaderPath[] {
   return [...fakes, { kind: 'local', region: world.mapped }];
 }
 
-async function runAndCancel(reader: Reader, cancel: Cancel | null) {
+async function runAndCancel(reader: Reader, cancel: Cancel | null, seed: number) {
   if (cancel === 'before') reader.cancel();
   const running = reader.run();
   if (cancel === 'next turn') await nextTurn();
-  if (cancel === 'in a moment') await sleep(1 + Math.random() * 3);
+  if (cancel === 'in a moment') await sleep(1 + (seed % 4));
   if (cancel) reader.cancel();
   return running;
 }
@@ -82,7 +82,7 @@ async function load(scenario: Scenario): Promise<Outcome> {
   const reader = new (native().Reader)(optionsOf(scenario, pathsOf(scenario)));
   const began = Date.now();
   const watchdog = setTimeout(() => reader.cancel(), LOAD_MS_MAX);
-  const result = await runAndCancel(reader, scenario.cancel);
+  const result = await runAndCancel(reader, scenario.cancel, scenario.seed);
   clearTimeout(watchdog);
   assert.ok(Date.now() - began < LOAD_MS_MAX, `the load took ${Date.now() - began} ms`);
   return { result, progress: [...reader.progress], memory: guest.read(0, MEMORY_BYTES), paint };

@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { native, type ReaderPath } from '../src/native.js';
 import { CHUNK_KEY_PREFIX, chunkKey, recordOf } from './support/items.js';
 import { startMemcached } from './support/nodes.js';
+import { Random } from './support/random.js';
 import {
   answerOf,
   answers,
@@ -15,8 +16,10 @@ import {
   planOf,
   scriptedNode,
 } from './support/reader-plans.js';
+import { SEED } from './support/seed.js';
 
 const test = suite('native reader over tcp');
+const random = new Random(SEED);
 
 test('an image is whole after a load over tcp from stock memcached', async () => {
   const memcached = await startMemcached();
@@ -73,7 +76,7 @@ test('answers cut at every possible place give the same image', async () => {
     let at = 0;
     const next = () => {
       if (at >= whole.length || socket.destroyed) return;
-      const bytes = 1 + Math.floor(Math.random() ** 4 * 9000);
+      const bytes = 1 + Math.floor(random.fraction() ** 4 * 9000);
       socket.write(whole.subarray(at, at + bytes));
       at += bytes;
       setImmediate(next);

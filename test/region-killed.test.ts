@@ -3,12 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { seeded } from './support/lone-session.js';
+import { until } from './support/memcached.js';
 import { startVolleyNode, type TestNode } from './support/nodes.js';
+import { SEED } from './support/seed.js';
 import { WriteLoad } from './support/write-load.js';
 
 const test = suite('a node that is killed');
+/** Until a few writes are acknowledged. */
+const WRITES_TIMEOUT_MS = 30_000;
 const KILLS = Number(process.env.VOLLEY_KILLS ?? 8);
-const SEED = Number(process.env.VOLLEY_SEED ?? Date.now() % 1e9);
 const file = `/dev/shm/volley-test-${process.pid}.region`;
 process.once('exit', () => rmSync(file, { force: true }));
 
@@ -21,7 +24,9 @@ test(`${KILLS} kills amid writes lose nothing that was acknowledged and bring no
   try {
     for (let kill = 0; kill < KILLS; kill++) {
       const writing = load.run(node.port);
-      await delay(10 + random() * 150);
+      // However slow the machine is: no kill before there is something to lose.
+      await until(() => load.acknowledged > 20 * (kill + 1), 'writes to be acknowledged', WRITES_TIMEOUT_MS);
+      await delay(random() * 150);
       await node.process.kill();
       await writing;
       node = await start();

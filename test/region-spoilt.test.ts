@@ -10,8 +10,8 @@ import { type NodeOptions, StorageNode } from '../server/index.js';
 import { isVolleyError } from '../src/errors.js';
 import { Random } from './support/random.js';
 import { askNode, hit, setting } from './support/running-nodes.js';
+import { SEED } from './support/seed.js';
 
-const SEED = Number(process.env.VOLLEY_SEED ?? Date.now() % 1e9);
 const FILES = Number(process.env.VOLLEY_FILES ?? 80);
 const MIB = 1024 * 1024;
 const KEYS = 120;

@@ -11,6 +11,7 @@ import { loadBytes, randomImage } from './support/images.js';
 import { startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
 import { TestProcess } from './support/processes.js';
 import { setItem, statOf } from './support/raw-client.js';
+import { SEED } from './support/seed.js';
 
 /** The time of the storm itself; a whole minute: VOLLEY_STORM_SECONDS=60. */
 const SECONDS = Number(process.env.VOLLEY_STORM_SECONDS ?? 6);
@@ -100,7 +101,7 @@ async function settled(what: string, holds: () => Promise<boolean>): Promise<voi
 /** Storms the node while a good client works. Returns that client's latencies. */
 async function stormed(node: TestNode): Promise<number[]> {
   const file = join(ROOT, 'dist', 'test', 'support', 'storm-process.js');
-  const args = [node.port, CONNECTIONS, LIFE_MS, Date.now() % 1_000_000].map(String);
+  const args = [node.port, CONNECTIONS, LIFE_MS, SEED % 1_000_000].map(String);
   const storm = new TestProcess(process.execPath, [file, ...args]);
   try {
     await settled(

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { native, type Region } from '../src/native.js';
@@ -6,6 +5,7 @@ import { fallbackChunks } from './support/fabric.js';
 import { loadBytes } from './support/images.js';
 import { placeItem, wholeArena } from './support/items.js';
 import { startVolleyNode, withCluster, withNodes } from './support/nodes.js';
+import { randomBytes } from './support/seed.js';
 
 const test = suite('a table that grows');
 const PAGE = 1_054_720;

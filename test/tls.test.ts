@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectPlain } from 'node:net';
 import { join } from 'node:path';
@@ -17,6 +16,7 @@ import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { RawClient, until } from './support/memcached.js';
 import { withCluster } from './support/nodes.js';
 import { rejects } from './support/rejection.js';
+import { randomBytes } from './support/seed.js';
 
 const test = suite('tls');
 const MIB = 1024 * 1024;

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +9,7 @@ import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, withCluster, withNodes } from './support/nodes.js';
 import { statOf } from './support/raw-client.js';
 import { rejects } from './support/rejection.js';
+import { randomBytes } from './support/seed.js';
 
 const test = suite('upload content');
 const KINDS = [

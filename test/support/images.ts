@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { type Cluster, type LoadOptions, type LoadReport, native } from '../../client/index.js';
+import { randomBytes } from './seed.js';
 
 export const CHUNK_BYTES = 32 * 1024;
 

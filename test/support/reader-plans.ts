@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import {
   type ReaderResult,
 } from '../../src/native.js';
 import { CHUNK_KEY_PREFIX, chunkKey, placeItem, recordOf, wholeArena } from './items.js';
+import { randomBytes } from './seed.js';
 
 const PAGE = 1_054_720;
 export const CHUNK = 4096;
@@ -64,7 +65,7 @@ export async function localRegionWith(image: Image) {
     region.link(item.slot);
     return item;
   });
-  const path = join(tmpdir(), `volley-test-${process.pid}-${randomBytes(4).toString('hex')}.sock`);
+  const path = join(tmpdir(), `volley-test-${process.pid}-${randomUUID().slice(0, 8)}.sock`);
   region.share(path);
   const mapped = await native().openLocalRegion(path, 1000);
   return {

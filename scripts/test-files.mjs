@@ -1,0 +1,55 @@
+// What the test runner (run-tests.mjs) knows of single files. All else runs in each run, two files at a time.
+
+/** Files that run for releases alone (`npm run test:full`), with what `npm test` has of the same. */
+export const ONLY_FULL = {
+  fuzz: 'fuzzing for a time; fuzz-seeds tries what it found so far',
+  'packaging-package': 'the package in a system of its own; packaging-texts checks what it is made of',
+  'packaging-service': 'systemd in a VM; packaging-texts checks the unit',
+  'verbs-fabric-long':
+    'failures, overload and figures over verbs; verbs-fabric loads over verbs, fabric-* fails over net',
+};
+
+/** Variables of tests that repeat something at random: how long or how often in a full run. */
+export const FULL_DURATIONS = {
+  VOLLEY_FILES: '400',
+  VOLLEY_FUZZ_SECONDS: '60',
+  VOLLEY_HAMMER_SECONDS: '60',
+  VOLLEY_KILLS: '100',
+  VOLLEY_OVERLOAD_SECONDS: '60',
+  VOLLEY_SEEDS: '20000',
+  VOLLEY_STORM_SECONDS: '60',
+};
+
+/** Files whose answer does not depend on the version of Node, and takes long: not run on a second one. */
+export const NOT_OF_NODE = {
+  'boot-demo': 'guests that boot out of several nodes; boot-guest boots one',
+  'boot-nodes': 'guests that boot out of several nodes; boot-guest boots one',
+  'fabric-datagrams': 'fabric-load over another provider',
+  'fabric-overload': 'native code and libfabric',
+  'memcached-suite': 'protocols; protocol-* and server-as-memcached ask the same',
+  'native-reader-faults': 'native code',
+  'packaging-texts': 'texts',
+  'verbs-fabric': 'native code, libfabric and the kernel',
+  'verbs-vm': 'the VM itself',
+};
+
+/** Files that measure time, or a machine that nobody else uses. */
+export const ALONE = {
+  'boot-failures': 'guests must come to a line in a second',
+  'fabric-failures': 'reads that are in flight at one moment',
+  'fabric-overload': '200 clients at once',
+  'native-reader-beside': 'the time of turns of the event loop',
+  'qemu-kvm-probe': 'deadlines of the probe',
+  'server-busy-wait': 'the time of answers',
+  'verbs-fabric': 'a VM with two CPUs and deadlines inside',
+  'verbs-fabric-long': 'figures',
+  'verbs-vm': 'a VM with two CPUs',
+  fuzz: 'both processors are at work as it is',
+  storm: 'the time of answers',
+};
+
+/** How many tests of a file may be skipped in CI, and why. uvu does not name them. */
+export const MAY_SKIP = {
+  'fabric-datagrams': { tests: 4, why: 'of connections and the command line: fabric-load runs them' },
+  'fabric-device': { tests: 1, why: 'only verbs registers memory: verbs-fabric runs it in a VM' },
+};
