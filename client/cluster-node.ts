@@ -7,6 +7,8 @@ export type NodeTransport = 'local' | 'fabric' | 'tcp';
 
 /** A storage node as a connected client sees it. */
 export interface ClusterNode extends NodeAddress {
+  /** All IP addresses of its host, in the order in which they are tried; `address` is the one that took the connection. */
+  addresses: readonly string[];
   /** What only Volley's nodes tell; null for a stock memcached. */
   volley: VolleyStats | null;
   /** The server's version. */

@@ -1,13 +1,13 @@
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
 import type { Credentials } from '../src/credentials.js';
 import type { VolleyError } from '../src/errors.js';
 import type { NodeName } from '../src/node-name.js';
 import { chooseTransport, type WantedTransport } from './choose-transport.js';
 import type { ClusterNode } from './cluster-node.js';
+import type { ControlAddress } from './control/address.js';
 import { ControlChannel } from './control.js';
 import { withDeadline } from './deadline.js';
-import { nodeDown, nodeProtocol, nodeTimeout, nodeWantsTls } from './node-errors.js';
+import { nodeProtocol, nodeWantsTls } from './node-errors.js';
+import { resolveHost } from './resolve.js';
 import { type ClientTls, type NodeTls, speaksTls } from './secure.js';
 import { parseVolleyStats, type VolleyStats } from './volley-stats.js';
 
@@ -16,7 +16,10 @@ const OVER_TLS = 'chunks come over TLS, which the native reader does not speak';
 
 /** What a node answers when it is asked who it is. */
 export interface NodeProbe {
+  /** The IP address that took the connection. */
   address: string;
+  /** All IP addresses of its host, in the order in which they are tried. */
+  addresses: readonly string[];
   /** How it is spoken to by TLS, or null for plainly. */
   tls: NodeTls | null;
   control: ControlChannel;
@@ -27,10 +30,10 @@ export interface NodeProbe {
 }
 
 /**
- * Resolves a node's host and asks for its statistics. The caller closes `control`.
+ * Resolves a node's host and asks for its statistics, all within `timeoutMs`. The caller closes `control`.
  * @param credentials who to be to it, if it asks
  * @param client how to speak TLS to it, or null to speak plainly
- * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _AUTH, _TLS or _PROTOCOL that names the node
+ * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _NODE_BUSY, _TIMEOUT, _AUTH, _TLS or _PROTOCOL that names the node
  */
 export async function probeNode(
   node: NodeName,
@@ -39,17 +42,33 @@ export async function probeNode(
   timeoutMs: number,
   signal?: AbortSignal,
 ): Promise<NodeProbe> {
-  const address = await resolve(node, timeoutMs, signal);
   const { name, host, port } = node;
+  const endMs = performance.now() + timeoutMs;
+  const leftMs = () => Math.max(1, endMs - performance.now());
+  const addresses = await resolveHost(node, timeoutMs, signal);
   const tls = client && { context: client.context, serverName: client.serverName ?? host };
-  const control = new ControlChannel(name, address, port, timeoutMs, credentials, tls);
+  const place: ControlAddress = { addresses, port, tls, reached: null };
+  const control = new ControlChannel(name, place, timeoutMs, credentials);
   try {
-    const [stats, volley] = await Promise.all([control.stats('', signal), control.stats('volley', signal)]);
-    if (!stats?.version) throw nodeProtocol(node.name, 'stats', 'no version');
-    return { address, tls, control, version: stats.version, stats, volley: parseVolleyStats(volley) };
+    const asked = Promise.all([control.stats('', signal), control.stats('volley', signal)]);
+    const [stats, volley] = await withDeadline(asked, leftMs(), signal, () => control.timedOut('stats'));
+    const version = stats?.version ?? (await control.version(signal));
+    if (!version) throw nodeProtocol(name, 'stats', 'no version');
+    const address = place.reached ?? addresses[0]!;
+    return {
+      address,
+      addresses,
+      tls,
+      control,
+      version,
+      stats: stats ?? {},
+      volley: parseVolleyStats(volley),
+    };
   } catch (error) {
     control.close();
-    if (!tls && hasHungUp(error) && (await speaksTls(address, port, timeoutMs))) throw nodeWantsTls(name);
+    const { reached } = place;
+    if (!tls && reached && hasHungUp(error) && (await speaksTls(reached, port, leftMs())))
+      throw nodeWantsTls(name);
     throw error;
   }
 }
@@ -77,18 +96,20 @@ export async function connectNode(
 ): Promise<{ node: ClusterNode; connectMs: number; tablesMs: number }> {
   const startMs = performance.now();
   const probe = await probeNode(node, credentials, client, timeoutMs, signal);
-  const { address, tls, control, version, volley } = probe;
+  const { address, addresses, tls, control, version, volley } = probe;
   const connectedMs = performance.now();
   try {
     const { name, port } = node;
     const question = { node: name, address, wanted, fabric: wantedFabric, volley, timeoutMs };
     const { transport, reason, region, fabric } = await chooseTransport(question);
     // Only nodes that ask are told: one that does not would take the password for an item.
-    const told = volley?.authentication === 'password' ? credentials : null;
+    const asks = volley?.authentication === 'password' || control.isAskedInText;
+    const told = asks ? credentials : null;
     return {
       node: {
         name,
         address,
+        addresses,
         port,
         credentials: told,
         tls,
@@ -107,13 +128,4 @@ export async function connectNode(
     control.close();
     throw error;
   }
-}
-
-async function resolve(node: NodeName, timeoutMs: number, signal?: AbortSignal): Promise<string> {
-  if (isIP(node.host)) return node.host;
-  const found = lookup(node.host).catch((error: Error) => {
-    throw nodeDown(node.name, error);
-  });
-  const onTimeout = () => nodeTimeout(node.name, 'look-up of its host name', timeoutMs);
-  return (await withDeadline(found, timeoutMs, signal, onTimeout)).address;
 }

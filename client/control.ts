@@ -1,78 +1,65 @@
-import { Client, type Response, Utils } from 'memjs';
 import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyError } from '../src/errors.js';
+import type { ControlAddress } from './control/address.js';
+import { BinaryControl } from './control/binary.js';
+import {
+  type ConditionalDelete,
+  type ControlProtocol,
+  NotBinaryError,
+  type ReadItem,
+} from './control/protocol.js';
+import { TextControl } from './control/text.js';
 import { withDeadline } from './deadline.js';
-import { nodeAuth, nodeDown, nodeFull, nodeItemLimit, nodeProtocol, nodeTimeout } from './node-errors.js';
-import type { NodeTls } from './secure.js';
-import { SecureServer } from './secure-server.js';
-import { WatchedServer } from './watched-server.js';
+import { nodeDown, nodeProtocol } from './node-errors.js';
 
-const SILENT = { log() {} };
-/** memjs' own timers end what ours has given up; they come later, so that our errors are the ones seen. */
-const MEMJS_GRACE = 2;
-/** Opcodes and statuses of the binary protocol for what memjs does without CAS. */
-const OPCODE_GET = 0x00;
-const OPCODE_DELETE = 0x04;
-const STATUS_OK = 0x00;
-const STATUS_NOT_FOUND = 0x01;
-const STATUS_EXISTS = 0x02;
-/** Where the CAS value stands in a request's header. */
-const CAS_OFFSET = 16;
-/** What memjs says, as a bare text, when a node refuses the authentication or wants one. */
-const MEMJS_REFUSED = 'Memcached server authentication failed!';
-
-/** A value as it was read, and what identifies that version of it. */
-export interface ReadItem {
-  value: Buffer;
-  /** The node's CAS value; 0 where the node keeps none (memcached -C). */
-  cas: bigint;
-}
-
-/** What became of an item that was to be deleted as long as it was still the one that had been read. */
-export type ConditionalDelete = 'deleted' | 'absent' | 'changed';
+/** A node that says nothing to a request of the binary protocol for so long is asked in text. */
+const SILENCE_MS_MAX = 1000;
+/** And what of a request's time it may take at most: the rest is for asking in text. */
+const SILENCE_SHARE = 1 / 3;
 
 /**
- * What is small or rare between a client and one node: statistics and manifests, over memjs (binary protocol). memjs
- * keeps the bytes of an answer that came too late and would take them for the next one, so after any failure its
- * client is thrown away, connection and all.
+ * What is small or rare between a client and one node: statistics and manifests. By the binary protocol (memjs), unless
+ * the node's first answer shows that it has none: then, and from then on, by the text protocol.
  */
 export class ControlChannel {
-  #client: Client | null = null;
-  #server: WatchedServer | null = null;
+  readonly #binary: BinaryControl;
+  #text: TextControl | null = null;
+  /** Whether the first answer has come, so that the protocol is settled. */
+  #isSettled = false;
 
   constructor(
     readonly node: string,
-    readonly address: string,
-    readonly port: number,
+    private readonly address: ControlAddress,
     readonly timeoutMs: number,
     private readonly credentials: Credentials | null,
-    private readonly tls: NodeTls | null = null,
-  ) {}
+  ) {
+    const silenceMs = Math.min(SILENCE_MS_MAX, timeoutMs * SILENCE_SHARE);
+    this.#binary = new BinaryControl(node, address, credentials, timeoutMs, silenceMs);
+  }
+
+  /** Whether the node asked, in text, who this client is. */
+  get isAskedInText(): boolean {
+    return this.#text?.isAsked ?? false;
+  }
 
   /** The value under a key, or null. */
   async get(key: string, signal?: AbortSignal): Promise<Buffer | null> {
-    const { value } = await this.#call(`get ${key}`, signal, (client) => client.get(key));
-    return value;
+    return (await this.read(key, signal))?.value ?? null;
+  }
+
+  /** The value under a key with its CAS value, or null. */
+  read(key: string, signal?: AbortSignal): Promise<ReadItem | null> {
+    return this.#call(`get ${key}`, signal, (protocol) => protocol.read(key));
   }
 
   /** Stores the value if the key is not there yet; false when it is. */
   add(key: string, value: Buffer, signal?: AbortSignal): Promise<boolean> {
-    return this.#store(`add ${key}`, value, signal, (client) => client.add(key, value, { expires: 0 }));
+    return this.#call(`add ${key}`, signal, (protocol) => protocol.store('add', key, value));
   }
 
   /** Stores the value if the key is there; false when it is not. */
   replace(key: string, value: Buffer, signal?: AbortSignal): Promise<boolean> {
-    return this.#store(`replace ${key}`, value, signal, (client) =>
-      client.replace(key, value, { expires: 0 }),
-    );
-  }
-
-  /** The value under a key with its CAS value, or null. */
-  async read(key: string, signal?: AbortSignal): Promise<ReadItem | null> {
-    const what = `get ${key}`;
-    const { header, val } = await this.#perform(what, OPCODE_GET, key, 0n, signal);
-    if (header.status === STATUS_NOT_FOUND) return null;
-    return { value: val, cas: header.cas.readBigUInt64BE() };
+    return this.#call(`replace ${key}`, signal, (protocol) => protocol.store('replace', key, value));
   }
 
   /**
@@ -84,115 +71,79 @@ export class ControlChannel {
       const now = await this.get(key, signal);
       if (now && !now.equals(value)) return 'changed';
     }
-    const { header } = await this.#perform(`delete ${key}`, OPCODE_DELETE, key, cas, signal);
-    if (header.status === STATUS_EXISTS) return 'changed';
-    return header.status === STATUS_OK ? 'deleted' : 'absent';
+    return this.#call(`delete ${key}`, signal, (protocol) => protocol.delete(key, cas));
   }
 
   /** A section of the node's statistics ('' = the general ones), or null when the node does not have that section. */
-  async stats(section: string, signal?: AbortSignal): Promise<Record<string, string> | null> {
-    const ask = (client: Client) =>
-      new Promise<Record<string, string> | null>((resolve, reject) => {
-        client.statsWithKey(section, (error, _server, stats) => (error ? reject(error) : resolve(stats)));
-      });
-    return this.#call(`stats ${section}`.trim(), signal, ask).catch((error: VolleyError) => {
-      if (refusalOf(error.cause) !== null) return null;
-      throw error;
-    });
+  stats(section: string, signal?: AbortSignal): Promise<Record<string, string> | null> {
+    return this.#call(`stats ${section}`.trim(), signal, (protocol) => protocol.stats(section));
+  }
+
+  /** The node's version where it is not among its statistics, or null; only nodes that speak text are asked. */
+  async version(signal?: AbortSignal): Promise<string | null> {
+    const text = this.#text;
+    return text && this.#call('version', signal, () => text.version());
+  }
+
+  /** The error for a request that was not answered in time. */
+  timedOut(what: string): VolleyError {
+    return this.#protocol.timedOut(what, this.timeoutMs);
   }
 
   /** Ends the connection. The channel can be used again; it then connects anew. */
   close(): void {
-    this.#discard(nodeDown(this.node, new Error('this client closed the connection')));
+    this.#protocol.discard(nodeDown(this.node, new Error('this client closed the connection')));
   }
 
-  /** Ends the connection; what is outstanding fails with `reason`. */
-  #discard(reason: VolleyError): void {
-    const server = this.#server;
-    this.#client = null;
-    this.#server = null;
-    server?.error(reason);
-  }
-
-  async #store(
-    what: string,
-    value: Buffer,
-    signal: AbortSignal | undefined,
-    operation: (client: Client) => Promise<boolean>,
-  ): Promise<boolean> {
-    try {
-      return await this.#call(what, signal, operation);
-    } catch (error) {
-      const refusal = refusalOf((error as VolleyError).cause);
-      if (refusal === 'Out of memory') throw nodeFull(this.node);
-      if (refusal === 'Value too large') throw nodeItemLimit(this.node, value.length);
-      throw error;
-    }
-  }
-
-  /** One request with a CAS value, which memjs' own commands leave out. @throws VolleyError for an unexpected status */
-  #perform(
-    what: string,
-    opcode: number,
-    key: string,
-    cas: bigint,
-    signal: AbortSignal | undefined,
-  ): Promise<Response> {
-    return this.#call(what, signal, (client) => {
-      client.incrSeq();
-      const request = Utils.makeRequestBuffer(opcode, key, '', '', client.seq);
-      request.writeBigUInt64BE(cas, CAS_OFFSET);
-      return new Promise((resolve, reject) => {
-        client.perform(key, request, client.seq, (error, response) => {
-          if (error) return reject(error);
-          const { status } = response!.header;
-          if ([STATUS_OK, STATUS_NOT_FOUND, STATUS_EXISTS].includes(status)) resolve(response!);
-          else reject(new Error(`MemJS ${what}: status ${status}`));
-        });
-      });
-    });
+  get #protocol(): ControlProtocol {
+    return this.#text ?? this.#binary;
   }
 
   async #call<T>(
     what: string,
     signal: AbortSignal | undefined,
-    operation: (client: Client) => Promise<T>,
+    operation: (protocol: ControlProtocol) => Promise<T>,
   ): Promise<T> {
-    const client = this.#connected();
+    let protocol = this.#protocol;
     try {
-      const onTimeout = () => nodeTimeout(this.node, what, this.timeoutMs);
-      const work = operation(client).catch((error: unknown) => {
-        throw this.#translated(what, error);
+      const work = this.#ask(protocol, operation, (other) => {
+        protocol = other;
       });
-      return await withDeadline(work, this.timeoutMs, signal, onTimeout);
+      return await withDeadline(work, this.timeoutMs, signal, () => this.timedOut(what));
     } catch (error) {
-      const refused = refusalOf((error as VolleyError).cause) !== null;
-      if (this.#client === client && !refused) this.#discard(error as VolleyError);
+      if (hasNoAnswer(error)) protocol.discard(error as Error);
       throw error;
     }
   }
 
-  #translated(what: string, error: unknown): VolleyError {
-    if (isVolleyError(error)) return error;
-    if (error === MEMJS_REFUSED) return nodeAuth(this.node, this.credentials !== null);
-    const refusal = refusalOf(error);
-    return refusal === null ? nodeDown(this.node, error) : nodeProtocol(this.node, what, refusal, error);
+  /** Asks by the protocol, or, where that is not the node's, by the other one. */
+  async #ask<T>(
+    protocol: ControlProtocol,
+    operation: (protocol: ControlProtocol) => Promise<T>,
+    onChange: (protocol: ControlProtocol) => void,
+  ): Promise<T> {
+    try {
+      const answer = await operation(protocol);
+      this.#isSettled = true;
+      return answer;
+    } catch (error) {
+      if (!(error instanceof NotBinaryError) || this.#isSettled) throw this.#failure(error);
+    }
+    this.#text ??= new TextControl(this.node, this.address, this.credentials, this.timeoutMs);
+    onChange(this.#text);
+    return operation(this.#text).catch((error) => {
+      throw this.#failure(error);
+    });
   }
 
-  #connected(): Client {
-    if (this.#client) return this.#client;
-    const seconds = (this.timeoutMs * MEMJS_GRACE) / 1000;
-    const { address, port, tls, credentials } = this;
-    this.#server = tls
-      ? new SecureServer({ address, port, tls }, credentials, seconds)
-      : new WatchedServer(address, port, credentials, seconds);
-    this.#client = new Client([this.#server], { retries: 1, logger: SILENT });
-    return this.#client;
+  #failure(error: unknown): VolleyError {
+    if (!(error instanceof NotBinaryError)) return nodeDown(this.node, error);
+    if (error.answer) return nodeProtocol(this.node, 'a request of the binary protocol', error.answer);
+    return nodeDown(this.node, error.cause ?? error);
   }
 }
 
-/** What a node said when it refused an operation (memjs tells it in the error's text), or null for other failures. */
-function refusalOf(error: unknown): string | null {
-  const match = /^MemJS [^:]+: (.+)$/.exec(error instanceof Error ? error.message : '');
-  return match ? match[1]! : null;
+/** Whether the answer to a request may still come, so that the connection cannot be used for another one. */
+function hasNoAnswer(error: unknown): boolean {
+  return isVolleyError(error) && (error.code === 'ERR_VOLLEY_TIMEOUT' || error.code === 'ERR_VOLLEY_ABORTED');
 }

@@ -1,5 +1,6 @@
-import { VolleyError } from '../src/errors.js';
+import { isVolleyError, VolleyError } from '../src/errors.js';
 import { systemWords } from '../src/system-error.js';
+import { NoAddressError } from './dial-first.js';
 
 const WORDS: Record<string, string> = {
   ECONNREFUSED: 'the connection was refused; is the node running there?',
@@ -44,13 +45,56 @@ export function nodeWantsTls(node: string): VolleyError {
   return new VolleyError('ERR_VOLLEY_TLS', `node ${node} speaks TLS only; ${help}`);
 }
 
-/** A node that cannot be reached, or that went away. */
+/** What memcached, and Volley's node, say to who comes when their connection limit is reached; then they hang up. */
+const TOO_MANY_CLIENTS = 'Too many open connections';
+
+/** Whether an answer, or an error that quotes one, says that the node takes no more connections. */
+export function isTooManyClients(text: string): boolean {
+  return text.includes(TOO_MANY_CLIENTS);
+}
+
+/** The cause of nodeDown() for a node that takes no more connections. */
+export class TooManyClientsError extends Error {}
+
+/** What to do about a node that takes no more connections. */
+export const RAISE_LIMIT =
+  'end clients of it, or start it with a higher limit (-c, which is 1024 by default)';
+
+/** A node that cannot be reached, that went away, or that takes no more connections. */
 export function nodeDown(node: string, cause: unknown): VolleyError {
+  if (isVolleyError(cause)) return cause;
+  if (cause instanceof TooManyClientsError) {
+    const text = `node ${node} is full of clients: it takes no more connections; ${RAISE_LIMIT}`;
+    return new VolleyError('ERR_VOLLEY_NODE_BUSY', text, { cause });
+  }
   const fault = tlsFault(node, cause);
   if (fault) return fault;
-  const code = (cause as NodeJS.ErrnoException)?.code ?? '';
-  const words = WORDS[code] ?? systemWords(cause);
+  if (cause instanceof NoAddressError) return noAddress(node, cause);
+  const words = faultWords(cause);
   return new VolleyError('ERR_VOLLEY_NODE_DOWN', `node ${node} is down: ${words}`, { cause });
+}
+
+function faultWords(cause: unknown): string {
+  return WORDS[(cause as NodeJS.ErrnoException)?.code ?? ''] ?? systemWords(cause);
+}
+
+/** A node of whose addresses none took a connection; the cause is what the first one said. */
+function noAddress(node: string, { failures }: NoAddressError): VolleyError {
+  const [first] = failures;
+  const areAlike = failures.every(({ error }) => error.code === first!.error.code);
+  const each = failures.map(({ address, error }) => `${faultWords(error)} (${address})`);
+  const addresses = failures.map(({ address }) => address).join(', ');
+  const where = failures.length > 1 ? ` (${addresses})` : '';
+  const words = areAlike ? `${faultWords(first!.error)}${where}` : each.join(', ');
+  return new VolleyError('ERR_VOLLEY_NODE_DOWN', `node ${node} is down: ${words}`, { cause: first!.error });
+}
+
+/** A node that did not take a connection in time. */
+export function nodeUnreached(node: string, timeoutMs: number): VolleyError {
+  const why = 'it is switched off, a firewall drops packets, or its queue of new connections is full';
+  const help = 'a memcached at its limit (-c) without maxconns_fast looks so, too';
+  const text = `node ${node} took no connection within ${timeoutMs} ms: ${why}; ${help}`;
+  return new VolleyError('ERR_VOLLEY_TIMEOUT', text);
 }
 
 /** A node that did not answer in time. */
@@ -73,6 +117,22 @@ export function nodeAuth(node: string, told: boolean): VolleyError {
     ? `does not take this user and password; check ${sources}`
     : `wants a user and a password; set ${sources}`;
   return new VolleyError('ERR_VOLLEY_AUTH', `node ${node} ${text}`);
+}
+
+/** A node whose user may only read. */
+export function nodeReadOnly(node: string): VolleyError {
+  const sources = 'VOLLEY_USER and VOLLEY_PASSWORD, or the config file';
+  const text = `node ${node} refuses: this user may only read there; take a user who may write (${sources})`;
+  return new VolleyError('ERR_VOLLEY_AUTH', text);
+}
+
+/** The error for a line by which a node refuses a request, or answers what memcached would not. */
+export function refusalError(node: string, what: string, line: string, itemBytes = 0): VolleyError {
+  if (/^CLIENT_ERROR this user may only read/.test(line)) return nodeReadOnly(node);
+  if (/^CLIENT_ERROR unauthenticated/.test(line)) return nodeAuth(node, false);
+  if (/^SERVER_ERROR .*out of memory/i.test(line)) return nodeFull(node);
+  if (/^SERVER_ERROR .*too large/i.test(line)) return nodeItemLimit(node, itemBytes);
+  return nodeProtocol(node, what, line);
 }
 
 /** A node that has no memory left for an item. */

@@ -1,5 +1,11 @@
 import { connect as connectPlain, isIP, type OnReadOpts, type Socket } from 'node:net';
-import { connect as connectSecure, createSecureContext, type SecureContext } from 'node:tls';
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  connect as connectSecure,
+  createSecureContext,
+  type SecureContext,
+} from 'node:tls';
 import { VolleyError } from '../src/errors.js';
 import type { TlsOptions } from '../src/tls-settings.js';
 
@@ -41,10 +47,26 @@ export function makeClientTls({ ca, cert, key, serverName }: TlsOptions): Client
 export function dial({ address, port, tls }: Destination, onOpen: () => void, onread?: OnReadOpts): Socket {
   const options = { host: address, port, ...(onread ? { onread } : {}) };
   if (!tls) return connectPlain({ ...options, noDelay: true }, onOpen);
-  const { context, serverName } = tls;
-  const identity = isIP(serverName) ? { host: address } : { servername: serverName };
-  const socket = connectSecure({ ...options, ...identity, secureContext: context }, onOpen);
+  const socket = connectSecure(
+    { ...options, ...identityOf(address, tls), secureContext: tls.context },
+    onOpen,
+  );
   return socket.setNoDelay(true);
+}
+
+/** Speaks TLS over a connection that stands; `onOpen` is called when the certificate was found good. */
+export function secure(socket: Socket, address: string, tls: NodeTls, onOpen: () => void): Socket {
+  return connectSecure({ socket, ...identityOf(address, tls), secureContext: tls.context }, onOpen);
+}
+
+/** What a node's certificate has to be for: a name, or its address, where a zone does not belong. */
+function identityOf(address: string, { serverName }: NodeTls): ConnectionOptions {
+  if (!isIP(serverName)) return { servername: serverName };
+  const bare = address.replace(/%.*/, '');
+  return {
+    host: address,
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(bare, certificate),
+  };
 }
 
 /** Whether somebody answers a TLS handshake there, whatever comes of it. */

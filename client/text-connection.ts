@@ -2,13 +2,22 @@ import type { Socket } from 'node:net';
 import { type Credentials, greetingOf } from '../src/credentials.js';
 import { isVolleyError, type VolleyError } from '../src/errors.js';
 import { abortedError, settler, withDeadline } from './deadline.js';
-import { nodeAuth, nodeDown, nodeProtocol, nodeTimeout } from './node-errors.js';
+import {
+  isTooManyClients,
+  nodeAuth,
+  nodeDown,
+  nodeProtocol,
+  nodeTimeout,
+  nodeUnreached,
+  TooManyClientsError,
+} from './node-errors.js';
 import { onAbort } from './on-abort.js';
 import { dial, type NodeTls } from './secure.js';
 
 const READ_BYTES = 64 * 1024;
 const LINE_LENGTH_MAX = 8 * 1024;
 const QUEUE_COMPACTION = 256;
+const END_OF_LINE_BYTES = 2;
 
 /** A request, or a batch of them, whose answers are lines. */
 export interface Exchange {
@@ -16,8 +25,13 @@ export interface Exchange {
   what: string;
   /** What is sent; at least one. Must stay as they are until onWritten has been called. */
   buffers: readonly Uint8Array[];
-  /** Takes one line (without its end). Returns true when that was the exchange's last line. May throw a VolleyError. */
-  onLine(line: string): boolean;
+  /**
+   * Takes one line (without its end). Returns true when that was the exchange's last line, or how many bytes of a value
+   * follow it. May throw a VolleyError.
+   */
+  onLine(line: string): boolean | number;
+  /** Takes a value that onLine told of. */
+  onValue?(value: Buffer): void;
   /** The connection ended before the exchange's last line. */
   onError(error: VolleyError): void;
   /** The socket needs the buffers no longer. */
@@ -47,6 +61,10 @@ export class TextConnection {
   #queue: Exchange[] = [];
   #head = 0;
   #partial = '';
+  /** A value that is being received, with the end of line behind it. */
+  #value: Buffer | null = null;
+  #valueFilled = 0;
+  #hasSpoken = false;
   #timer: NodeJS.Timeout | undefined;
   #lastProgressMs = 0;
   #ended: VolleyError | null = null;
@@ -68,8 +86,8 @@ export class TextConnection {
     socket.on('close', () => connection.#fail(nodeDown(node.name, new Error('it closed the connection'))));
     socket.once('close', () => reject(connection.#ended));
     try {
-      await withDeadline(promise, timeoutMs, signal, () => nodeTimeout(node.name, 'connect', timeoutMs));
-      if (node.credentials) await connection.#authenticate(node.credentials, signal);
+      await withDeadline(promise, timeoutMs, signal, () => nodeUnreached(node.name, timeoutMs));
+      if (node.credentials) await connection.authenticate(node.credentials, signal);
     } catch (error) {
       connection.#fail(error as VolleyError);
       throw error;
@@ -118,7 +136,13 @@ export class TextConnection {
     }
   }
 
-  async #authenticate(credentials: Credentials, signal: AbortSignal | undefined): Promise<void> {
+  /** Whether the connection is of no use any more. */
+  get hasEnded(): boolean {
+    return this.#ended !== null;
+  }
+
+  /** Authenticates the connection. @throws VolleyError ERR_VOLLEY_AUTH, or that of the connection */
+  async authenticate(credentials: Credentials, signal?: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = settler<void>();
     this.send({
       what: 'authentication',
@@ -170,24 +194,54 @@ export class TextConnection {
   /** Lines end with CR LF, those of memcached's listings with LF alone. */
   readonly #onRead = (bytes: number, buffer: Uint8Array): boolean => {
     this.#lastProgressMs = performance.now();
-    const lines = (this.#partial + (buffer as Buffer).toString('latin1', 0, bytes)).split('\n');
-    this.#partial = lines.pop()!;
-    for (const line of lines) {
-      if (this.#ended) return true;
-      this.#take(line.endsWith('\r') ? line.slice(0, -1) : line);
+    const text = this.#partial + (buffer as Buffer).toString('latin1', 0, bytes);
+    let at = 0;
+    while (!this.#ended) {
+      if (this.#value) {
+        at += this.#fill(this.#value, text, at);
+        if (this.#value) break;
+      }
+      const end = text.indexOf('\n', at);
+      if (end < 0) break;
+      this.#take(text.slice(at, end > at && text[end - 1] === '\r' ? end - 1 : end));
+      at = end + 1;
     }
+    this.#partial = text.slice(at);
     if (this.#partial.length > LINE_LENGTH_MAX) this.#take(this.#partial);
     return true;
   };
 
+  /** Adds to a value what of it stands in `text` from `at` on; returns how much that was. */
+  #fill(value: Buffer, text: string, at: number): number {
+    const part = text.slice(at, at + value.length - this.#valueFilled);
+    this.#valueFilled += value.write(part, this.#valueFilled, 'latin1');
+    if (this.#valueFilled < value.length) return part.length;
+    this.#value = null;
+    const exchange = this.#queue[this.#head]!;
+    const length = value.length - END_OF_LINE_BYTES;
+    if (value.toString('latin1', length) === '\r\n') exchange.onValue?.(value.subarray(0, length));
+    else this.#fail(nodeProtocol(this.node, exchange.what, 'a value of another length'));
+    return part.length;
+  }
+
   #take(line: string): void {
     const exchange = this.#queue[this.#head];
+    if (!this.#hasSpoken && isTooManyClients(line)) {
+      this.#fail(nodeDown(this.node, new TooManyClientsError()));
+      return;
+    }
+    this.#hasSpoken = true;
     if (!exchange || line.length > LINE_LENGTH_MAX) {
       this.#fail(nodeProtocol(this.node, exchange?.what ?? 'nothing', line));
       return;
     }
     try {
-      if (!exchange.onLine(line)) return;
+      const more = exchange.onLine(line);
+      if (typeof more === 'number') {
+        this.#value = Buffer.alloc(more + END_OF_LINE_BYTES);
+        this.#valueFilled = 0;
+      }
+      if (more !== true) return;
     } catch (error) {
       if (!isVolleyError(error)) throw error;
       this.#fail(error);

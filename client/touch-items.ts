@@ -1,6 +1,6 @@
 import type { VolleyError } from '../src/errors.js';
 import { settler, throwIfAborted } from './deadline.js';
-import { nodeProtocol } from './node-errors.js';
+import { refusalError } from './node-errors.js';
 import { type NodeAddress, TextConnection } from './text-connection.js';
 
 const BATCH = 1024;
@@ -50,7 +50,7 @@ async function touchBatch(
     buffers: [Buffer.from(keys.map((key) => `touch ${key} ${seconds}\r\n`).join(''), 'latin1')],
     onError: reject as (error: VolleyError) => void,
     onLine: (line) => {
-      if (line !== 'TOUCHED' && line !== 'NOT_FOUND') throw nodeProtocol(connection.node, 'touch', line);
+      if (line !== 'TOUCHED' && line !== 'NOT_FOUND') throw refusalError(connection.node, 'touch', line);
       if (line === 'NOT_FOUND') absent.push(answered);
       answered++;
       if (answered === keys.length) resolve(absent);

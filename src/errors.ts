@@ -8,8 +8,9 @@ export type VolleyErrorCode =
   | 'ERR_VOLLEY_NOT_FOUND' // no image of that name
   | 'ERR_VOLLEY_CONFLICT' // somebody else changed it meanwhile
   | 'ERR_VOLLEY_NODE_DOWN' // a node could not be reached, or closed the connection
+  | 'ERR_VOLLEY_NODE_BUSY' // a node takes no more connections
   | 'ERR_VOLLEY_TIMEOUT' // a deadline passed
-  | 'ERR_VOLLEY_AUTH' // a node wants a user and password, or does not take the ones it was given
+  | 'ERR_VOLLEY_AUTH' // a node wants a user and password, does not take those it was given, or the user may only read
   | 'ERR_VOLLEY_TLS' // a node and this client do not agree about TLS, or a certificate is not good
   | 'ERR_VOLLEY_NODE_FULL' // a node refused a chunk for lack of memory
   | 'ERR_VOLLEY_TRANSPORT' // the transport that was asked for is not possible with a node

@@ -108,7 +108,7 @@ test('a peer that says nothing, closes, or is no memcached is named within the d
   );
   await Peer.use(
     (socket) => socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'),
-    (peer) => rejects(connect(peer), 'ERR_VOLLEY_NODE_DOWN', peer.name).then(() => {}),
+    (peer) => rejects(connect(peer), 'ERR_VOLLEY_PROTOCOL', peer.name, 'HTTP/1.1 400').then(() => {}),
   );
 });
 

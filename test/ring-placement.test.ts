@@ -78,6 +78,8 @@ test('node names of every form are read, all others refused', () => {
   assert.equal(parseNodeName('Host'), { name: 'host:11211', host: 'host', port: 11211 });
   assert.equal(parseNodeName(' 10.1.2.3:5 '), { name: '10.1.2.3:5', host: '10.1.2.3', port: 5 });
   assert.equal(parseNodeName('[FE80::1]:7'), { name: '[fe80::1]:7', host: 'fe80::1', port: 7 });
+  const zoned = { name: '[fe80::1%Eth0]:11211', host: 'fe80::1%Eth0', port: 11211 };
+  assert.equal(parseNodeName('[FE80::1%Eth0]'), zoned);
   for (const text of [
     '',
     ':1',

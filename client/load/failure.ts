@@ -1,5 +1,6 @@
 import { VolleyError, type VolleyErrorCode } from '../../src/errors.js';
 import type { FailureReason } from '../../src/native.js';
+import { isTooManyClients, RAISE_LIMIT } from '../node-errors.js';
 
 const WORDS: Record<FailureReason, { code: VolleyErrorCode; words: string; help: string }> = {
   none: { code: 'ERR_VOLLEY_CHUNK', words: 'was not read', help: 'load it again' },
@@ -33,12 +34,10 @@ const WORDS: Record<FailureReason, { code: VolleyErrorCode; words: string; help:
   canceled: { code: 'ERR_VOLLEY_ABORTED', words: 'was not read any more', help: 'the load was interrupted' },
 };
 
-/** What memcached, and Volley's node, say to who comes when the connection limit is reached. */
-const TOO_MANY_CLIENTS = 'Too many open connections';
 const REFUSED: (typeof WORDS)[FailureReason] = {
-  code: 'ERR_VOLLEY_NODE_DOWN',
-  words: 'could not be read',
-  help: 'load again when it has fewer clients, or give it a higher connection limit (-c)',
+  code: 'ERR_VOLLEY_NODE_BUSY',
+  words: 'could not be read, for the node takes no more connections',
+  help: RAISE_LIMIT,
 };
 
 /** A chunk that could not be read in any way. */
@@ -62,7 +61,7 @@ export function describeLoss({ chunk, reason, detail }: Omit<LostChunk, 'node'>)
 export function loadError(image: string, chunkCount: number, lost: readonly LostChunk[]): VolleyError {
   const bad = withoutVictims(lost);
   const { chunk, reason, node, detail } = bad[0]!;
-  const { code, words, help } = detail.includes(TOO_MANY_CLIENTS) ? REFUSED : WORDS[reason];
+  const { code, words, help } = isTooManyClients(detail) ? REFUSED : WORDS[reason];
   const more = bad.length > 1 ? `, nor ${bad.length - 1} more chunks` : '';
   const why = detail ? ` (${detail})` : '';
   const text = `image ${image}: chunk ${chunk} of ${chunkCount} on node ${node} ${words}${why}${more}; ${help}`;

@@ -2,7 +2,7 @@ import type { VolleyError } from '../../src/errors.js';
 import { chunkKey } from '../../src/keys.js';
 import { RECORD_BYTES } from '../../src/manifest.js';
 import { settler } from '../deadline.js';
-import { nodeFull, nodeItemLimit, nodeProtocol } from '../node-errors.js';
+import { refusalError } from '../node-errors.js';
 import type { TextConnection } from '../text-connection.js';
 import type { Piece } from './piece.js';
 
@@ -118,7 +118,7 @@ export class UploadLane {
       onError,
       onLine: (line) => {
         if (line !== 'TOUCHED' && line !== 'NOT_FOUND')
-          throw nodeProtocol(this.#connection.node, 'touch', line);
+          throw refusalError(this.#connection.node, 'touch', line);
         onAnswer(index++, line === 'TOUCHED');
         return index === keys.length;
       },
@@ -154,11 +154,7 @@ export class UploadLane {
   }
 
   #checkStored(line: string, length: number): void {
-    if (line === 'STORED') return;
-    const { node } = this.#connection;
-    if (/^SERVER_ERROR .*out of memory/i.test(line)) throw nodeFull(node);
-    if (/^SERVER_ERROR .*too large/i.test(line)) throw nodeItemLimit(node, length);
-    throw nodeProtocol(node, 'set', line);
+    if (line !== 'STORED') throw refusalError(this.#connection.node, 'set', line, length);
   }
 }
 

@@ -1,6 +1,6 @@
 #include "tcp.h"
 
-#include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -21,23 +21,18 @@ constexpr uint32_t kKeysPerGet = 64;
 constexpr size_t kLineBytesMax = 512;
 constexpr std::string_view kEndOfLine = "\r\n";
 
+// By getaddrinfo, because inet_pton knows no zones (fe80::1%eth0). With AI_NUMERICHOST it asks nobody.
 bool MakeAddress(const std::string& host, uint16_t port, sockaddr_storage* out, socklen_t* bytes) {
+  addrinfo hints = {};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return false;
   *out = {};
-  auto* v4 = reinterpret_cast<sockaddr_in*>(out);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(out);
-  if (inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(port);
-    *bytes = sizeof *v4;
-    return true;
-  }
-  if (inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(port);
-    *bytes = sizeof *v6;
-    return true;
-  }
-  return false;
+  std::memcpy(out, found->ai_addr, found->ai_addrlen);
+  *bytes = found->ai_addrlen;
+  freeaddrinfo(found);
+  return true;
 }
 
 bool TakeNumber(std::string_view* text, uint32_t* out) {

@@ -24,18 +24,18 @@ declare module 'memjs' {
     password: string | undefined;
     /** Whether requests can be sent. */
     connected: boolean;
-    timeoutSet: boolean;
     /** Waiting for the connection. */
     connectCallbacks: ((socket: Socket) => void)[];
-    options: ServerOptions;
     /** Takes bytes from the connection. */
     responseHandler(bytes: Buffer): void;
     /** Begins the authentication; `authenticated` is emitted at its end. */
     listSasl(): void;
     /** Makes or reuses the connection and hands it to `go`. */
     sock(sasl: boolean, go: (socket: Socket) => void): void;
-    /** Destroys the connection and fails everything outstanding. */
-    error(reason: Error): void;
+    /** Bytes of answers that are not whole. */
+    responseBuffer: Buffer;
+    /** Destroys the connection and fails everything outstanding. memjs itself gives a bare text for refused authentication. */
+    error(reason: Error | string): void;
   }
 
   export interface ClientOptions {
@@ -52,7 +52,13 @@ declare module 'memjs' {
 
   export const Utils: {
     /** A request with its header; the CAS value in it is 0. */
-    makeRequestBuffer(opcode: number, key: string, extras: string, value: string, opaque: number): Buffer;
+    makeRequestBuffer(
+      opcode: number,
+      key: string,
+      extras: string,
+      value: string | Buffer,
+      opaque: number,
+    ): Buffer;
   };
 
   export class Client {
@@ -69,7 +75,6 @@ declare module 'memjs' {
     ): void;
     get(key: string): Promise<{ value: Buffer | null; flags: Buffer | null }>;
     add(key: string, value: Buffer, options: { expires?: number }): Promise<boolean>;
-    replace(key: string, value: Buffer, options: { expires?: number }): Promise<boolean>;
     statsWithKey(
       section: string,
       callback: (error: Error | null, server: string, stats: Record<string, string> | null) => void,
