@@ -5,10 +5,11 @@ import { type GuestMemory, native } from '../src/native.js';
 import { type AcceleratorChoice, chooseAccelerator } from './accelerator.js';
 import { startKernel } from './doorbell.js';
 import { canTieToThisProcess } from './executable.js';
-import { type FilledGuest, GuestFiller, type StoredKernel } from './guest-filler.js';
+import { type FilledGuest, GuestFiller, type GuestImages, type StoredKernel } from './guest-filler.js';
 import { type GuestOutcome, GuestRun } from './guest-run.js';
 import { Handoff } from './handoff.js';
-import { KERNEL_HEADER_BYTES_MAX, parseKernelHeader, parseRawKernel } from './kernel-image.js';
+import { chooseKaslr, type KaslrChoice, markSetup, virtualAddress } from './kaslr.js';
+import { KERNEL_HEAD_BYTES_MAX, parseKernelHeader, parseRawKernel } from './kernel-image.js';
 import { type LoadTotals, totalOf } from './load-totals.js';
 import {
   type Accelerator,
@@ -32,7 +33,8 @@ export interface BootOptions {
   cluster: Pick<Cluster, 'open' | 'load' | 'read' | 'stages'>;
   /** Names of images. */
   kernel: string;
-  initrd: string;
+  /** Left out where the kernel has its own, or needs none. */
+  initrd?: string;
   /** Default: DEFAULT_CMDLINE. */
   cmdline?: string;
   /** Default: DEFAULT_MEMORY_BYTES. Rounded up to 2 MiB. */
@@ -64,9 +66,9 @@ export interface BootReport {
   machine: Machine;
   acceleratorReason: string;
   cmdline: string;
-  /** `address` is the guest physical one of the image's first byte. */
-  kernel: { name: string; kind: Manifest['kind']; bytes: number; address: number };
-  initrd: { name: string; bytes: number; address: number };
+  kernel: BootedKernel;
+  /** `address` is the guest physical one of its first byte. */
+  initrd: { name: string; bytes: number; address: number } | null;
   /** Milliseconds that the cluster's connecting, tables, reading and verifying took. */
   stages: { connectMs: number; tablesMs: number; readMs: number; verifyMs: number };
   /** When each point was reached. */
@@ -78,6 +80,21 @@ export interface BootReport {
   notices: string[];
   /** The last lines of the guest's serial output. */
   lastLines: string[];
+}
+
+/** Where the kernel lies. A kernel that unpacks itself in the guest (`raw`) may move itself from there. */
+export interface BootedKernel {
+  name: string;
+  kind: Manifest['kind'];
+  bytes: number;
+  /** Guest physical address of the image's first byte. */
+  address: number;
+  /** Guest physical address of the kernel itself. */
+  base: number;
+  /** Its first virtual address, as `0xffffffff81000000`; null when the guest draws it. */
+  virtualAddress: string | null;
+  /** Who drew these addresses at random (KASLR), and why so. */
+  kaslr: KaslrChoice;
 }
 
 /**
@@ -106,25 +123,35 @@ class Boot {
   async run(): Promise<BootReport> {
     const { memoryBytes = DEFAULT_MEMORY_BYTES, cpus = 1, accelerator = 'auto' } = this.#options;
     const checked = checkMachine(memoryBytes, cpus);
-    const [choice, stored] = await Promise.all([
+    const [choice, images] = await Promise.all([
       chooseAccelerator(accelerator, this.#qemu),
-      this.#openKernel(),
+      this.#openImages(),
     ]);
-    checkCmdline(this.#cmdline, stored.kernel.bzImage.cmdlineBytesMax);
     const machine = { ...checked, accelerator: choice.accelerator };
     const hugepages = this.#options.hugepages !== 'off';
     const memory = native().GuestMemory.create(machine.memoryBytes, { hugepages });
     try {
-      return await this.#runGuest(machine, choice, stored, memory);
+      return await this.#runGuest(machine, choice, images, memory);
     } finally {
       memory.close();
     }
   }
 
+  async #openImages(): Promise<GuestImages> {
+    const { cluster, initrd: name, signal } = this.#options;
+    const [kernel, initrd] = await Promise.all([
+      this.#openKernel(),
+      name === undefined ? null : cluster.open(name, signal),
+    ]);
+    const cmdline = this.#cmdline;
+    checkCmdline(cmdline, kernel.kernel.bzImage.cmdlineBytesMax);
+    return { kernel, initrd, cmdline, kaslr: chooseKaslr(kernel.manifest.kind, kernel.kernel, cmdline) };
+  }
+
   async #openKernel(): Promise<StoredKernel> {
     const { cluster, kernel: name, signal } = this.#options;
     const manifest = await cluster.open(name, signal);
-    const headBytes = Math.min(KERNEL_HEADER_BYTES_MAX, manifest.imageBytes);
+    const headBytes = Math.min(KERNEL_HEAD_BYTES_MAX, manifest.imageBytes);
     const head = await cluster.read(manifest, 0, headBytes);
     const parse = manifest.kind === 'kernel' ? parseKernelHeader : parseRawKernel;
     return { manifest, kernel: parse(head, manifest.imageBytes, `image ${quote(name)}`) };
@@ -133,11 +160,12 @@ class Boot {
   async #runGuest(
     machine: Machine,
     choice: AcceleratorChoice,
-    stored: StoredKernel,
+    images: GuestImages,
     memory: GuestMemory,
   ): Promise<BootReport> {
     const { until, userspace, timeoutMs, output, signal } = this.#options;
-    const stub = makeStubKernel(stored.kernel.setup);
+    const { setup } = images.kernel.kernel;
+    const stub = makeStubKernel(markSetup(setup, images.kaslr.by === 'volley'));
     let run: GuestRun | undefined;
     let filling: Promise<FilledGuest> | undefined;
     try {
@@ -154,7 +182,7 @@ class Boot {
         output,
         signal,
       });
-      filling = this.#fillAndStart(run, stored, memory);
+      filling = this.#fillAndStart(run, images, memory);
       const filled = await run.guard(filling);
       const outcome = await run.outcome;
       const { endReason } = run;
@@ -164,7 +192,7 @@ class Boot {
         (text) => text !== null,
       );
       const guest = { outcome, endReason, machine, acceleratorReason: choice.reason, notices, lastLines };
-      return { ...guest, ...this.#describe(stored, filled) };
+      return { ...guest, ...this.#describe(images, filled) };
     } finally {
       await run?.stop();
       // A load that was cut short still has threads writing to guest memory until it settles.
@@ -174,34 +202,47 @@ class Boot {
   }
 
   /** Everything from QEMU's start to the doorbell. */
-  async #fillAndStart(run: GuestRun, stored: StoredKernel, memory: GuestMemory): Promise<FilledGuest> {
-    const { cluster, initrd } = this.#options;
-    const layoutTold = readLayout(run, memory);
-    const filler = new GuestFiller(cluster, stored, memory, run.signal);
-    const filled = await filler.fill(initrd, layoutTold);
+  async #fillAndStart(run: GuestRun, images: GuestImages, memory: GuestMemory): Promise<FilledGuest> {
+    const layoutRead = readLayout(run, memory);
+    const filled = await new GuestFiller(this.#options.cluster, images, memory, run.signal).fill(layoutRead);
     this.#clock.reach('loaded');
-    const layout = await layoutTold;
+    const layout = await layoutRead;
     const handoff = new Handoff(memory, (address, bytes) => layout.offsetOf(address, bytes));
-    const { initrdAddress } = filled.placement;
-    const order = { entry: stored.kernel.entry, initrdAddress, initrdBytes: filled.initrdBytes };
+    const { kernel } = images.kernel;
+    const { kernelAddress, initrdAddress } = filled.placement;
+    const entry = kernel.entry - kernel.base + kernelAddress;
+    const order = { entry, initrdAddress, initrdBytes: images.initrd?.imageBytes ?? 0 };
     await startKernel(handoff, order, run, this.#clock);
     return filled;
   }
 
   /** The report's part on what was loaded and when. */
-  #describe({ manifest, kernel }: StoredKernel, { placement, initrdBytes, loads }: FilledGuest) {
+  #describe(images: GuestImages, filled: FilledGuest) {
+    const { initrd, kaslr } = images;
+    const { placement, loads } = filled;
     const totals = totalOf(loads);
-    const { kind, imageBytes } = manifest;
     return {
       cmdline: this.#cmdline,
-      kernel: { name: this.#options.kernel, kind, bytes: imageBytes, address: kernel.loadAddress },
-      initrd: { name: this.#options.initrd, bytes: initrdBytes, address: placement.initrdAddress },
+      kernel: describeKernel(images.kernel, filled, kaslr),
+      initrd: initrd && { name: initrd.name, bytes: initrd.imageBytes, address: placement.initrdAddress },
       stages: { ...this.#options.cluster.stages, readMs: totals.readMs, verifyMs: totals.verifyMs },
       points: this.#clock.times(),
       totals,
       loads,
     };
   }
+}
+
+function describeKernel(
+  { manifest, kernel }: StoredKernel,
+  { placement, virtualDelta }: FilledGuest,
+  kaslr: KaslrChoice,
+): BootedKernel {
+  const { name, kind, imageBytes: bytes } = manifest;
+  const base = placement.kernelAddress;
+  const address = base - (kernel.base - kernel.loadAddress);
+  const virtual = kaslr.by === 'guest' ? null : virtualAddress(kernel, virtualDelta);
+  return { name, kind, bytes, address, base, virtualAddress: virtual, kaslr };
 }
 
 async function readLayout(run: GuestRun, memory: GuestMemory): Promise<MemoryLayout> {

@@ -23,6 +23,8 @@ export class ElfImage {
     readonly segments: readonly ElfSegment[],
     /** Guest physical address of the first instruction. */
     readonly entry: number,
+    /** Bytes that belong to the ELF file: what comes behind them was appended to it. */
+    readonly fileBytes: number,
   ) {}
 
   /** Lowest physical address of a segment. */
@@ -68,8 +70,15 @@ export class ElfImage {
     if (!segments.some((s) => entry >= s.address && entry < s.address + s.fileBytes)) {
       throw elfError('has its entry point outside its segments');
     }
-    return new ElfImage(segments, entry);
+    return new ElfImage(segments, entry, endOf(file, segments));
   }
+}
+
+/** Where an ELF file ends: linkers put the section headers last. */
+function endOf(file: Buffer, segments: readonly ElfSegment[]): number {
+  const sections = number64(file, 40);
+  const sectionsEnd = sections + file.readUInt16LE(58) * file.readUInt16LE(60);
+  return Math.min(file.length, Math.max(sectionsEnd, ...segments.map((s) => s.offset + s.fileBytes)));
 }
 
 function loadSegments(file: Buffer): ElfSegment[] {

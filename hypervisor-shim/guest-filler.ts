@@ -1,9 +1,10 @@
 import type { Cluster, LoadReport, Manifest } from '../client/index.js';
 import { isVolleyError } from '../src/errors.js';
 import type { GuestMemory } from '../src/native.js';
+import { drawAtRandom, drawVirtualDelta, type KaslrChoice, memoryLimit, relocate } from './kaslr.js';
 import type { BootableKernel } from './kernel-image.js';
 import { MemoryLayout } from './memory-layout.js';
-import { type Placement, place, placeKernel } from './placement.js';
+import { isStillRight, type Placement, place, type RandomPlace } from './placement.js';
 
 /** Every split of q35's RAM leaves at least this much below 4 GiB, or all there is. */
 const LOW_RAM_CERTAIN = 2 ** 31;
@@ -16,65 +17,65 @@ export interface StoredKernel {
 
 export interface FilledGuest {
   placement: Placement;
-  initrdBytes: number;
+  /** How far above the virtual address that it was linked for the kernel runs. */
+  virtualDelta: number;
   loads: LoadReport[];
 }
 
-/** Loads kernel and initrd into guest memory. */
+/** What a guest is filled with. */
+export interface GuestImages {
+  kernel: StoredKernel;
+  /** Null: the kernel has its own, or needs none. */
+  initrd: Manifest | null;
+  kaslr: KaslrChoice;
+  cmdline: string;
+}
+
+/** Loads kernel and initrd into guest memory, and moves the kernel to addresses that it draws. */
 export class GuestFiller {
-  readonly #cluster: Pick<Cluster, 'open' | 'load'>;
-  readonly #stored: StoredKernel;
+  readonly #cluster: Pick<Cluster, 'load'>;
+  readonly #images: GuestImages;
   readonly #memory: GuestMemory;
   readonly #signal: AbortSignal;
 
-  constructor(
-    cluster: Pick<Cluster, 'open' | 'load'>,
-    stored: StoredKernel,
-    memory: GuestMemory,
-    signal: AbortSignal,
-  ) {
+  constructor(cluster: Pick<Cluster, 'load'>, images: GuestImages, memory: GuestMemory, signal: AbortSignal) {
     this.#cluster = cluster;
-    this.#stored = stored;
+    this.#images = images;
     this.#memory = memory;
     this.#signal = signal;
   }
 
   /**
    * Loads at once, to where the images may lie in any layout that a q35 machine has, while QEMU still starts; when its
-   * monitor then tells another layout, or that there is room above 4 GiB only, loads again to the right place.
-   * @throws VolleyError ERR_VOLLEY_MEMORY that says how much is needed, or what Cluster.open and Cluster.load throw
+   * monitor then reports another layout, or that there is room above 4 GiB only, loads again to the right place.
+   * @throws VolleyError ERR_VOLLEY_MEMORY that says how much is needed, or what Cluster.load throws
    */
-  async fill(initrdName: string, layoutTold: Promise<MemoryLayout>): Promise<FilledGuest> {
+  async fill(layoutRead: Promise<MemoryLayout>): Promise<FilledGuest> {
     const certainBytes = Math.min(this.#memory.bytes, LOW_RAM_CERTAIN);
     const certain = new MemoryLayout([{ address: 0, bytes: certainBytes, offset: 0 }]);
-    const initrd = this.#cluster.open(initrdName, this.#signal);
-    // It is waited for after the kernel's load; until then its failure must not end the process.
-    initrd.catch(() => {});
-    const [early, layout] = await Promise.allSettled([this.#fillEarly(initrd, certain), layoutTold]);
+    const [early, layout] = await Promise.allSettled([this.#fillInto(certain, true), layoutRead]);
     if (layout.status === 'rejected') throw layout.reason;
-    if (early.status === 'fulfilled' && this.#standsRight(early.value, layout.value)) return early.value;
+    if (early.status === 'fulfilled' && this.#isStillRight(early.value, layout.value)) return early.value;
     if (early.status === 'rejected' && !isLackOfMemory(early.reason)) throw early.reason;
-    return this.#fillInto(await initrd, layout.value);
+    return this.#fillInto(layout.value, false);
   }
 
-  /** The kernel first, without waiting for the initrd's manifest. */
-  async #fillEarly(initrdTold: Promise<Manifest>, layout: MemoryLayout): Promise<FilledGuest> {
-    const { manifest, kernel } = this.#stored;
+  async #fillInto(layout: MemoryLayout, memoryIsZero: boolean): Promise<FilledGuest> {
+    const { kernel: stored, initrd } = this.#images;
+    const { manifest, kernel } = stored;
+    const placement = place(kernel, manifest.imageBytes, this.#initrdBytes, layout, this.#randomPlace());
     // One after the other: each takes all the threads and links there are, and QEMU needs a processor, too.
-    const kernelOffset = placeKernel(kernel, manifest.imageBytes, layout);
-    const kernelLoad = await this.#load(manifest, kernelOffset, true);
-    const initrd = await initrdTold;
-    const placement = place(kernel, manifest.imageBytes, initrd.imageBytes, layout);
-    const initrdLoad = await this.#load(initrd, placement.initrdOffset, true);
-    return { placement, initrdBytes: initrd.imageBytes, loads: [kernelLoad, initrdLoad] };
+    const loads = [await this.#load(manifest, placement.kernelOffset, memoryIsZero)];
+    const virtualDelta = this.#images.kaslr.by === 'volley' ? drawVirtualDelta(kernel, drawAtRandom) : 0;
+    relocate(this.#memory, placement.kernelOffset, manifest.imageBytes, kernel, virtualDelta);
+    if (initrd) loads.push(await this.#load(initrd, placement.initrdOffset, memoryIsZero));
+    return { placement, virtualDelta, loads };
   }
 
-  async #fillInto(initrd: Manifest, layout: MemoryLayout): Promise<FilledGuest> {
-    const { manifest, kernel } = this.#stored;
-    const placement = place(kernel, manifest.imageBytes, initrd.imageBytes, layout);
-    const kernelLoad = await this.#load(manifest, placement.kernelOffset, false);
-    const initrdLoad = await this.#load(initrd, placement.initrdOffset, false);
-    return { placement, initrdBytes: initrd.imageBytes, loads: [kernelLoad, initrdLoad] };
+  #randomPlace(): RandomPlace | undefined {
+    const limit = memoryLimit(this.#images.cmdline);
+    if (this.#images.kaslr.by !== 'volley' || limit === null) return undefined;
+    return { draw: drawAtRandom, limit };
   }
 
   #load(image: Manifest, destinationOffset: number, destinationIsZero: boolean): Promise<LoadReport> {
@@ -82,13 +83,13 @@ export class GuestFiller {
     return this.#cluster.load(image, { ...target, signal: this.#signal });
   }
 
-  #standsRight({ placement, initrdBytes }: FilledGuest, layout: MemoryLayout): boolean {
-    const { manifest, kernel } = this.#stored;
-    const { kernelOffset, initrdAddress, initrdOffset } = placement;
-    return (
-      placeKernel(kernel, manifest.imageBytes, layout) === kernelOffset &&
-      layout.offsetOf(initrdAddress, initrdBytes) === initrdOffset
-    );
+  #isStillRight({ placement }: FilledGuest, layout: MemoryLayout): boolean {
+    const { manifest, kernel } = this.#images.kernel;
+    return isStillRight(placement, kernel, manifest.imageBytes, this.#initrdBytes, layout);
+  }
+
+  get #initrdBytes(): number {
+    return this.#images.initrd?.imageBytes ?? 0;
   }
 }
 

@@ -1,7 +1,8 @@
 /** The boot hook as a library. */
 export { type AcceleratorChoice, chooseAccelerator } from './accelerator.js';
-export { type BootOptions, type BootReport, boot } from './boot.js';
+export { type BootedKernel, type BootOptions, type BootReport, boot } from './boot.js';
 export { bootDirect, type DirectBootOptions, type DirectBootReport } from './direct-boot.js';
+export type { KaslrChoice } from './kaslr.js';
 export { type PreparedKernel, prepareKernel } from './kernel.js';
 export { type BootableKernel, parseKernelHeader, parseRawKernel } from './kernel-image.js';
 export { type KvmProbe, probeKvm } from './kvm.js';

@@ -3,8 +3,15 @@ import { isVolleyError, VolleyError } from '../src/errors.js';
 import { formatBytes } from '../src/units.js';
 import { BZIMAGE_HEADER_BYTES, BzImage } from './bzimage.js';
 import { ElfImage } from './elf-image.js';
-import { encodeKernelImage, IMAGE_ADDRESS_MIN, KERNEL_HEADER_BYTES_MAX } from './kernel-image.js';
+import {
+  encodeKernelImage,
+  IMAGE_ADDRESS_MIN,
+  KERNEL_HEAD_BYTES_MAX,
+  parseKernelHeader,
+  parseRawKernel,
+} from './kernel-image.js';
 import { type PayloadFormat, payloadFormat, unpackPayload } from './kernel-payload.js';
+import { readRelocations } from './kernel-relocations.js';
 
 /** More than any kernel file is. */
 const FILE_BYTES_MAX = 256 << 20;
@@ -18,13 +25,16 @@ export interface PreparedKernel {
   payload: PayloadFormat;
   /** Why the kernel is stored as it is and not as segments, or null. */
   note: string | null;
+  /** Why guests have this kernel at one address (no KASLR), or null when each boot draws another. */
+  fixedAddressReason: string | null;
 }
 
 /**
  * Turns a bzImage into the form that boots fastest: unpacked segments where that is possible, else the bzImage itself.
  * @param path a bzImage for x86-64 with the 64-bit boot protocol (2.12 or newer)
- * @throws VolleyError ERR_VOLLEY_FILE, ERR_VOLLEY_KERNEL when it is no such kernel or damaged, ERR_VOLLEY_SETUP when
- *   the tool that unpacks it is missing, ERR_VOLLEY_TIMEOUT, ERR_VOLLEY_ABORTED
+ * @throws VolleyError ERR_VOLLEY_FILE, ERR_VOLLEY_KERNEL when it is no such kernel, damaged, or wants a place that a
+ *   guest cannot give it, ERR_VOLLEY_SETUP when the tool that unpacks it is missing, ERR_VOLLEY_TIMEOUT,
+ *   ERR_VOLLEY_ABORTED
  */
 export async function prepareKernel(
   path: string,
@@ -36,17 +46,27 @@ export async function prepareKernel(
   const payload = file.subarray(bzImage.payloadOffset, end);
   const format = payloadFormat(payload);
   const asItIs = (why: string): PreparedKernel => {
-    return { kind: 'raw', source: file, payload: format, note: `stored as bzImage: ${why}` };
+    parseRawKernel(file, file.length, path); // What could not be booted is refused now.
+    const note = `stored as bzImage: ${why}`;
+    return { kind: 'raw', source: file, payload: format, note, fixedAddressReason: null };
   };
   if (format === 'unknown') return asItIs('its payload is packed in a way that only the guest can unpack');
   const vmlinux = await unpackPayload(payload, format, options.signal);
   const elf = parseElf(vmlinux);
   if (typeof elf === 'string') return asItIs(`its payload ${elf}`);
-  if (elf.base < IMAGE_ADDRESS_MIN + KERNEL_HEADER_BYTES_MAX) {
+  if (elf.base < IMAGE_ADDRESS_MIN + KERNEL_HEAD_BYTES_MAX) {
     return asItIs(`its segments begin at ${formatBytes(elf.base)}, where firmware writes`);
   }
-  const setup = file.subarray(0, bzImage.setupBytes);
-  return { kind: 'kernel', source: encodeKernelImage(setup, elf, vmlinux), payload: format, note: null };
+  return asSegments(file.subarray(0, bzImage.setupBytes), elf, vmlinux, format);
+}
+
+function asSegments(setup: Buffer, elf: ElfImage, vmlinux: Buffer, payload: PayloadFormat): PreparedKernel {
+  const found = readRelocations(vmlinux, elf);
+  const source = encodeKernelImage(setup, elf, vmlinux, typeof found === 'string' ? null : found);
+  const { relocations } = parseKernelHeader(source.subarray(0, KERNEL_HEAD_BYTES_MAX), source.length);
+  const lacksRoom = relocations === null ? 'its relocations do not fit below it' : null;
+  const fixedAddressReason = typeof found === 'string' ? found : lacksRoom;
+  return { kind: 'kernel', source, payload, note: null, fixedAddressReason };
 }
 
 /** The segments, or why there are none. */

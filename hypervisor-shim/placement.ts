@@ -1,5 +1,6 @@
 import { VolleyError } from '../src/errors.js';
 import { formatBytes } from '../src/units.js';
+import { type Draw, placesBelow } from './kaslr.js';
 import { type BootableKernel, IMAGE_ADDRESS_MIN } from './kernel-image.js';
 import type { MemoryLayout, RamRange } from './memory-layout.js';
 
@@ -12,30 +13,24 @@ const WORKING_BYTES = 64 << 20;
 
 /** Where kernel and initrd go; addresses are guest physical, offsets count in the memory backend. */
 export interface Placement {
+  /** Of the kernel's first byte, its header area not counted. */
+  kernelAddress: number;
+  /** Of the stored kernel's first byte. */
   kernelOffset: number;
+  /** Both are 0 when there is no initrd. */
   initrdAddress: number;
   initrdOffset: number;
 }
 
-/**
- * The offset of a kernel's image in the memory backend.
- * @param initrdBytes what is to go beside it, as far as that is known: only told in the error
- * @throws VolleyError ERR_VOLLEY_MEMORY when guest memory is too small for the kernel
- */
-export function placeKernel(
-  kernel: BootableKernel,
-  imageBytes: number,
-  layout: MemoryLayout,
-  initrdBytes = 0,
-): number {
-  const end = Math.max(kernel.base + kernel.memoryBytes, kernel.loadAddress + imageBytes);
-  if (end > lowRange(layout).end) throw tooSmall(kernel, initrdBytes);
-  return layout.offsetOf(kernel.loadAddress, imageBytes);
+/** How the kernel's place is drawn: among those that end at `limit` or below. */
+export interface RandomPlace {
+  draw: Draw;
+  limit: number;
 }
 
 /**
- * Puts the kernel where it must be and the initrd as high as it may lie: below 4 GiB, else above where the kernel
- * allows that.
+ * Puts the initrd as high as it may lie, below 4 GiB, else above where the kernel allows that; and the kernel where it
+ * was linked for, or to a random place between that and whatever lies above it.
  * @param kernelBytes size of the kernel's image
  * @throws VolleyError ERR_VOLLEY_MEMORY that says how much guest memory is needed
  */
@@ -44,24 +39,58 @@ export function place(
   kernelBytes: number,
   initrdBytes: number,
   layout: MemoryLayout,
+  random?: RandomPlace,
 ): Placement {
-  const kernelOffset = placeKernel(kernel, kernelBytes, layout, initrdBytes);
-  const kernelEnd = Math.max(kernel.base + kernel.memoryBytes, kernel.loadAddress + kernelBytes);
   const low = lowRange(layout);
+  const kernelEnd = Math.max(kernel.base + kernel.memoryBytes, kernel.loadAddress + kernelBytes);
+  if (kernelEnd > low.end) throw tooSmall(kernel, initrdBytes);
+  const initrd = placeInitrd(kernel, kernelEnd, initrdBytes, layout);
+  const free = initrdBytes > 0 && initrd.initrdAddress < low.end ? initrd.initrdAddress : low.end;
+  const places = random ? placesBelow(kernel, Math.min(free, random.limit)) : 1;
+  const moved = random && places > 1 ? random.draw(places) * kernel.bzImage.alignment : 0;
+  const kernelOffset = layout.offsetOf(kernel.loadAddress + moved, kernelBytes);
+  return { kernelAddress: kernel.base + moved, kernelOffset, ...initrd };
+}
+
+/** Whether images that were placed by a layout that was expected may stay where they are in the one there is. */
+export function isStillRight(
+  placement: Placement,
+  kernel: BootableKernel,
+  kernelBytes: number,
+  initrdBytes: number,
+  layout: MemoryLayout,
+): boolean {
+  const { kernelAddress, kernelOffset, initrdAddress, initrdOffset } = placement;
+  const loadAddress = kernel.loadAddress + (kernelAddress - kernel.base);
+  return (
+    kernelAddress + kernel.memoryBytes <= lowRange(layout).end &&
+    isAt(kernelOffset, loadAddress, kernelBytes, layout) &&
+    (initrdBytes === 0 || isAt(initrdOffset, initrdAddress, initrdBytes, layout))
+  );
+}
+
+function isAt(offset: number, address: number, bytes: number, layout: MemoryLayout): boolean {
+  const range = layout.rangeAt(address);
+  return (
+    range !== undefined &&
+    address + bytes <= range.address + range.bytes &&
+    range.offset + (address - range.address) === offset
+  );
+}
+
+function placeInitrd(kernel: BootableKernel, kernelEnd: number, initrdBytes: number, layout: MemoryLayout) {
+  if (initrdBytes === 0) return { initrdAddress: 0, initrdOffset: 0 };
   const { initrdAddressMax, initrdAbove4G } = kernel.bzImage;
-  const lowEnd = Math.min(low.end, initrdAddressMax + 1);
-  const lowAddress = alignDown(lowEnd - initrdBytes);
-  if (lowAddress >= kernelEnd) {
-    return {
-      kernelOffset,
-      initrdAddress: lowAddress,
-      initrdOffset: layout.offsetOf(lowAddress, initrdBytes),
-    };
+  const lowEnd = Math.min(lowRange(layout).end, initrdAddressMax + 1);
+  let address = alignDown(lowEnd - initrdBytes);
+  if (address < kernelEnd) {
+    const high = initrdAbove4G
+      ? layout.above4G.find((range) => range.bytes >= initrdBytes + PAGE)
+      : undefined;
+    if (!high) throw tooSmall(kernel, initrdBytes);
+    address = alignDown(high.address + high.bytes - initrdBytes);
   }
-  const high = initrdAbove4G ? layout.above4G.find((range) => range.bytes >= initrdBytes + PAGE) : undefined;
-  if (!high) throw tooSmall(kernel, initrdBytes);
-  const address = alignDown(high.address + high.bytes - initrdBytes);
-  return { kernelOffset, initrdAddress: address, initrdOffset: layout.offsetOf(address, initrdBytes) };
+  return { initrdAddress: address, initrdOffset: layout.offsetOf(address, initrdBytes) };
 }
 
 /** The low RAM that images may fill: from 2 MiB to 32 MiB below its end. */

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "error.h"
 
@@ -88,6 +89,25 @@ void GuestMemory::Populate(uint64_t offset, uint64_t length) {
     madvise(mapping_.data() + at, std::min(kBlockBytes, bytes() - at), MADV_POPULATE_WRITE);
   }
 }
+
+template <typename Word>
+void GuestMemory::Relocate(uint64_t table, uint64_t count, uint64_t offset, uint64_t length, int64_t addend) {
+  const auto* const distances = reinterpret_cast<const uint32_t*>(mapping_.data() + table);
+  uint8_t* const image = mapping_.data() + offset;
+  for (uint64_t i = 0; i < count; i++) {
+    const uint64_t distance = __atomic_load_n(&distances[i], __ATOMIC_RELAXED);
+    if (distance + sizeof(Word) > length) {
+      throw Error("ERR_VOLLEY_KERNEL", "relocation " + std::to_string(i) + " of the kernel points outside it");
+    }
+    Word word;
+    std::memcpy(&word, image + distance, sizeof word);
+    word += static_cast<Word>(addend);
+    std::memcpy(image + distance, &word, sizeof word);
+  }
+}
+
+template void GuestMemory::Relocate<uint32_t>(uint64_t, uint64_t, uint64_t, uint64_t, int64_t);
+template void GuestMemory::Relocate<uint64_t>(uint64_t, uint64_t, uint64_t, uint64_t, int64_t);
 
 std::shared_ptr<void> GuestMemory::Attachment(const void* owner,
                                               const std::function<std::shared_ptr<void>()>& make) {

@@ -33,6 +33,11 @@ class GuestMemory {
   /// Makes the pages of a range present, in blocks: one system call instead of a fault per page, which halves the time to
   /// fill fresh memory. Cheap when done before; any thread may call it.
   void Populate(uint64_t offset, uint64_t length);
+  /// Adds `addend` to words of the range [offset, offset + length), modulo their size. The table, `count` u32 (each a
+  /// word's distance from `offset`), stands in this memory too, at `table`: the caller has checked both ranges. A guest may
+  /// write to it meanwhile, so each distance is read once and checked. Throws Error when a word lies outside the range.
+  template <typename Word>
+  void Relocate(uint64_t table, uint64_t count, uint64_t offset, uint64_t length, int64_t addend);
   /// What a fabric keeps of this memory (a registration), made once per `owner`; it ends before the memory does.
   std::shared_ptr<void> Attachment(const void* owner, const std::function<std::shared_ptr<void>()>& make);
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type BootOptions, boot } from '../hypervisor-shim/index.js';
+import { type BootOptions, boot, parseKernelHeader } from '../hypervisor-shim/index.js';
 import { isVolleyError } from '../src/errors.js';
 import { withFakeQemu } from './support/fake-qemu.js';
 import { kernelCluster } from './support/kernel-cluster.js';
@@ -47,8 +47,14 @@ test('images that are missing or no kernel end the boot before or after QEMU has
 });
 
 test('too little guest memory is told with how much is needed', async () => {
+  const cluster = await kernelCluster();
+  const linux = await cluster.read(await cluster.open('linux'), 0, Number.POSITIVE_INFINITY);
+  const { base, memoryBytes } = parseKernelHeader(linux, linux.length);
+  // The kernel, the initrd's 3 MiB, and 32 MiB for firmware.
+  const least = Math.ceil((base + memoryBytes) / MIB) + 3 + 32;
   const text = await errorOf({ memoryBytes: 64 * MIB });
-  assert.match(text, /^ERR_VOLLEY_MEMORY .*at least 97M are needed .*--memory \d+M/);
+  assert.match(text, /^ERR_VOLLEY_MEMORY .*--memory \d+M/);
+  assert.match(text, `at least ${least}M are needed`);
   assert.match(await errorOf({ memoryBytes: 1 }), /^ERR_VOLLEY_USAGE /);
   assert.match(await errorOf({ cpus: 0 }), /^ERR_VOLLEY_USAGE /);
   assert.match(await errorOf({ until: '' }), /^ERR_VOLLEY_USAGE .*empty/);
@@ -72,7 +78,11 @@ test('a QEMU that is missing, refuses, or hangs before its monitor answers is to
 test('a guest that never gets to the marker is stopped in time', async () => {
   const began = performance.now();
   const text = await errorOf({ until: 'this never comes', timeoutMs: 1000 });
-  assert.match(text, /^ERR_VOLLEY_GUEST .*did not print "this never comes" within 1 s; its last line: /);
+  // On a busy machine its first line takes longer than that.
+  assert.match(
+    text,
+    /^ERR_VOLLEY_GUEST .*did not print "this never comes" within 1 s; its (last line: |serial port stayed silent)/,
+  );
   assert.ok(performance.now() - began < 5000);
 });
 

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { parseRawKernel } from '../hypervisor-shim/index.js';
 import type { BootableKernel } from '../hypervisor-shim/kernel-image.js';
 import { MemoryLayout } from '../hypervisor-shim/memory-layout.js';
-import { place } from '../hypervisor-shim/placement.js';
+import { isStillRight, place } from '../hypervisor-shim/placement.js';
 import { isVolleyError } from '../src/errors.js';
 import { tinyBzImage } from './support/tiny-kernel.js';
 
@@ -139,6 +139,43 @@ test('too little memory is an error that says how much is needed', () => {
   }
   const fits = codeAndText(() => place(kernel(), KERNEL_BYTES, MIB, splitLayout(94 * MIB, 0)));
   assert.is(fits, 'no error');
+});
+
+test('a kernel that may lie anywhere lies where neither initrd nor firmware does, from one end to the other', () => {
+  const initrdBytes = 65 * MIB + 123;
+  const layout = splitLayout(512 * MIB, 0);
+  const places: number[] = [];
+  const placed = (draw: (count: number) => number, limit = Number.POSITIVE_INFINITY) =>
+    place(kernel(), KERNEL_BYTES, initrdBytes, layout, { draw, limit });
+  for (const draw of [() => 0, (count: number) => count >> 1, (count: number) => count - 1]) {
+    const placement = placed(draw);
+    assert.is(placement.kernelOffset, placement.kernelAddress - 65_536);
+    assert.is(placement.kernelAddress % (2 * MIB), 0);
+    assert.ok(placement.kernelAddress + KERNEL_BYTES <= placement.initrdAddress);
+    assert.ok(isStillRight(placement, kernel(), KERNEL_BYTES, initrdBytes, layout));
+    assert.not(
+      isStillRight(placement, kernel(), KERNEL_BYTES, initrdBytes, splitLayout(90 * MIB, 422 * MIB)),
+    );
+    assert.not(isStillRight(placement, kernel(), KERNEL_BYTES, initrdBytes, splitLayout(440 * MIB, 0)));
+    places.push(placement.kernelAddress);
+  }
+  assert.is(places[0], 16 * MIB);
+  assert.ok(places[2]! + KERNEL_BYTES + 2 * MIB > placed(() => 0).initrdAddress, 'nothing is left unused');
+  assert.ok(placed((count) => count - 1, 200 * MIB).kernelAddress <= 155 * MIB);
+  assert.is(placed((count) => count - 1, 10 * MIB).kernelAddress, 16 * MIB);
+});
+
+test('what the kernel needs before it knows its memory lies in memory, too, at a random place', () => {
+  const bzImage = { ...kernel().bzImage, initBytes: 100 * MIB } as BootableKernel['bzImage'];
+  const layout = splitLayout(512 * MIB, 0);
+  const random = { draw: (count: number) => count - 1, limit: Number.POSITIVE_INFINITY };
+  const { kernelAddress } = place(kernel({ bzImage }), KERNEL_BYTES, 0, layout, random);
+  assert.is(kernelAddress, 380 * MIB);
+});
+
+test('without an initrd none is placed', () => {
+  const { initrdAddress, initrdOffset } = place(kernel(), KERNEL_BYTES, 0, splitLayout(512 * MIB, 0));
+  assert.equal([initrdAddress, initrdOffset], [0, 0]);
 });
 
 test('a kernel that cannot take an initrd above 4 GiB gets none there', () => {

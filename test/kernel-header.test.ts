@@ -1,10 +1,14 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BzImage } from '../hypervisor-shim/bzimage.js';
 import { ElfImage } from '../hypervisor-shim/elf-image.js';
 import { parseKernelHeader, parseRawKernel } from '../hypervisor-shim/index.js';
+import { encodeFields } from '../hypervisor-shim/kernel-fields.js';
 import { encodeKernelImage } from '../hypervisor-shim/kernel-image.js';
 import { isVolleyError } from '../src/errors.js';
+import { ROOT } from '../src/root.js';
 import { tinyBzImage, tinyElf } from './support/tiny-kernel.js';
 
 const test = suite('reading a kernel back from a cluster that may lie');
@@ -41,7 +45,7 @@ test('what was encoded is read back', () => {
 test('every lie in the header is refused', () => {
   const lies: [string, (image: Buffer) => void][] = [
     ['another magic', (image) => image.write('VOLLEYXX')],
-    ['a later version', (image) => image.writeUInt32LE(2, 8)],
+    ['a later version', (image) => image.writeUInt32LE(3, 8)],
     ['no header bytes', (image) => image.writeUInt32LE(0, 12)],
     ['a header of half a unit', (image) => image.writeUInt32LE(32_768, 12)],
     ['a header larger than the image', (image) => image.writeUInt32LE(1 << 30, 12)],
@@ -65,6 +69,76 @@ test('every lie in the header is refused', () => {
     const found = outcome(() => parseKernelHeader(image.subarray(0, 65_536), image.length));
     assert.is(found, 'ERR_VOLLEY_KERNEL', what);
   }
+});
+
+const RELOCATIONS = {
+  words64: Uint32Array.of(0, 8),
+  inverse32: Uint32Array.of(16),
+  words32: Uint32Array.of(20, 24, 28),
+};
+
+function relocatableKernel(): Buffer {
+  return encodeKernelImage(BZIMAGE.subarray(0, 2048), ElfImage.parse(ELF), ELF, RELOCATIONS);
+}
+
+test('a kernel with relocations is version 2, one without is version 1, as before there were any', () => {
+  const image = relocatableKernel();
+  assert.is(image.readUInt32LE(8), 2);
+  assert.is(storedKernel().readUInt32LE(8), 1);
+  const { relocations, loadAddress, base } = parseKernelHeader(image.subarray(0, 196_608), image.length);
+  assert.equal(relocations, { offset: 4096 + 2048, count64: 2, countInverse32: 1, count32: 3 });
+  assert.is(image.readUInt32LE(relocations!.offset + 20), 28);
+  assert.is(base - loadAddress, 65_536);
+});
+
+test('relocations that leave no room for themselves below the kernel are left out', () => {
+  const relocations = { ...RELOCATIONS, words32: new Uint32Array(4_000_000) };
+  const image = encodeKernelImage(BZIMAGE.subarray(0, 2048), ElfImage.parse(ELF), ELF, relocations);
+  assert.ok(image.equals(storedKernel()));
+});
+
+test('every lie in the fields of version 2 is refused', () => {
+  const lies: [string, (image: Buffer) => void][] = [
+    ['more fields than there is room for', (image) => image.writeUInt32LE(4096 - 63, 56)],
+    ['half a field', (image) => image.writeUInt32LE(12, 56)],
+    ['a field that is longer than all', (image) => image.writeUInt32LE(0xfffffff0, 68)],
+    ['relocations cut off', (image) => image.writeUInt32LE(15, 68)],
+    ['the same field twice', (image) => image.copyWithin(88, 64, 88).writeUInt32LE(48, 56)],
+    ['a table in the fixed header', (image) => image.writeUInt32LE(64, 72)],
+    ['a table at an odd place', (image) => image.writeUInt32LE(6146, 72)],
+    ['a table behind the header', (image) => image.writeUInt32LE(65_536, 72)],
+    ['64-bit places without end', (image) => image.writeUInt32LE(0xffffffff, 76)],
+    ['inverse places without end', (image) => image.writeUInt32LE(0x40000000, 80)],
+    ['32-bit places beyond the header', (image) => image.writeUInt32LE(16_000, 84)],
+    ['a header as long as no kernel needs', (image) => image.writeUInt32LE(32 << 20, 12)],
+  ];
+  for (const [what, lie] of lies) {
+    const image = relocatableKernel();
+    lie(image);
+    const found = outcome(() => parseKernelHeader(image.subarray(0, 65_536), image.length));
+    assert.is(found, 'ERR_VOLLEY_KERNEL', what);
+  }
+});
+
+test('a field of a later release is skipped, unless it says that it must be understood', () => {
+  for (const isRequired of [false, true]) {
+    const image = relocatableKernel();
+    const later = encodeFields([{ type: 77, isRequired, payload: Buffer.from('of tomorrow') }]);
+    later.copy(image, 64 + 24);
+    image.writeUInt32LE(24 + later.length, 56);
+    const read = () => parseKernelHeader(image.subarray(0, 65_536), image.length);
+    if (isRequired) assert.throws(read, /needs a newer Volley/);
+    else assert.is(read().relocations?.count32, 3);
+  }
+});
+
+test('a kernel that Volley 0.1.0 stored is read as it always was', () => {
+  const image = readFileSync(join(ROOT, 'test', 'fixtures', '0.1.0', 'kernel-image.bin'));
+  const { setup, bzImage, ...kernel } = parseKernelHeader(image.subarray(0, 196_608), image.length);
+  const place = { loadAddress: 0xff0000, base: 0x1000000, entry: 0x1000040, memoryBytes: 0x5000 };
+  assert.equal(kernel, { ...place, relocations: null });
+  assert.is(setup.length, 2048);
+  assert.is(bzImage.cmdlineBytesMax, 2047);
 });
 
 test('images too short for a header are refused', () => {
@@ -104,15 +178,15 @@ test('a raw bzImage that prefers firmware memory is moved up when it can be, els
 
 test('no damage to headers ever makes a parser fail in an unforeseen way', () => {
   const random = generator(20_261);
-  const stored = storedKernel();
+  const stored = relocatableKernel();
   for (let round = 0; round < 20_000; round++) {
     const elf = Buffer.from(ELF.subarray(0, 64 + 2 * 56));
     const bzImage = Buffer.from(BZIMAGE.subarray(0, 2048));
-    const header = Buffer.from(stored.subarray(0, 64));
+    const header = Buffer.from(stored.subarray(0, 96));
     for (const [bytes, limit] of [
       [elf, elf.length],
       [bzImage.subarray(0x1f1), 0x77],
-      [header, 56],
+      [header, 96],
     ] as const) {
       for (let i = 0; i <= random(4); i++) bytes[random(limit)] = random(256);
     }
@@ -123,7 +197,7 @@ test('no damage to headers ever makes a parser fail in an unforeseen way', () =>
     });
     outcome(() => BzImage.parse(bzImage, BZIMAGE.length, 'it'));
     outcome(() => parseRawKernel(bzImage, BZIMAGE.length));
-    outcome(() => parseKernelHeader(Buffer.concat([header, stored.subarray(64, 65_536)]), stored.length));
+    outcome(() => parseKernelHeader(Buffer.concat([header, stored.subarray(96, 65_536)]), stored.length));
   }
 });
 

@@ -14,7 +14,7 @@ import { parseBytes, parseMilliseconds } from '../values.js';
 interface BootFlags {
   nodes?: string;
   kernel: string;
-  initrd: string;
+  initrd?: string;
   cmdline: string;
   memory: number;
   cpus: number;
@@ -47,7 +47,7 @@ export function register(program: Command): void {
   addTransportOptions(command)
     .description("boot a guest out of the storage nodes' memory")
     .requiredOption('--kernel <name>', 'image of the kernel, stored with upload --kernel')
-    .requiredOption('--initrd <name>', 'image of the initrd')
+    .option('--initrd <name>', 'image of the initrd (default: none, for a kernel that has its own)')
     .option('--cmdline <text>', "the kernel's command line", DEFAULT_CMDLINE)
     .option('--memory <size>', "the guest's memory, such as 512M or 2G", parseBytes, DEFAULT_MEMORY_BYTES)
     .option('--cpus <count>', "the guest's processors", parseCount, 1)
@@ -106,7 +106,7 @@ async function run(flags: BootFlags): Promise<void> {
 function printReport(report: BootReport): void {
   const { totals, kernel, initrd, machine } = report;
   const rows = stageRows(report).map((row) => [row.stage, row.took, row.sinceSpawn, row.sinceStart]);
-  const images = `${quote(kernel.name)} and ${quote(initrd.name)}`;
+  const images = [kernel, ...(initrd ? [initrd] : [])].map(({ name }) => quote(name)).join(' and ');
   const size = `${formatBytes(totals.bytes)}, ${totals.chunks} chunks`;
   const speed = `${totals.seconds.toFixed(3)} s, ${totals.gbPerSecond.toFixed(2)} GB/s`;
   const trouble = totals.retries + totals.checksumFailures > 0;
@@ -122,9 +122,17 @@ function printReport(report: BootReport): void {
         ]
       : []),
     `guest: ${machine.memoryBytes / MIB} MiB, ${machine.cpus} CPU, ${machine.accelerator} (${report.acceleratorReason})`,
+    `kernel: ${describeKernel(kernel)}`,
     ...report.notices,
     `outcome: ${outcomeIn(report)}`,
   );
+}
+
+function describeKernel({ base, virtualAddress, kaslr }: BootReport['kernel']): string {
+  const physical = `at 0x${base.toString(16)}`;
+  if (kaslr.by === 'guest') return `unpacks itself ${physical} and draws its address there (${kaslr.reason})`;
+  const how = kaslr.by === 'volley' ? 'random addresses' : 'fixed addresses, no KASLR';
+  return `${physical}, mapped at ${virtualAddress}: ${how} (${kaslr.reason})`;
 }
 
 function outcomeIn({ outcome, endReason }: BootReport): string {

@@ -21,6 +21,7 @@ interface Material {
   source: UploadSource;
   kind: 'raw' | 'kernel';
   note: string | null;
+  fixedAddressReason: string | null;
 }
 
 const EXAMPLES = `
@@ -54,7 +55,7 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
   }
   const name = flags.name ?? basename(file);
   await withCluster(flags, 'tcp', async (cluster, signal) => {
-    const { source, kind, note } = await materialOf(file, flags, signal);
+    const { source, kind, note, fixedAddressReason } = await materialOf(file, flags, signal);
     const progress = startProgress('upload', flags.json === true);
     try {
       const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number | null }) =>
@@ -63,8 +64,8 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
       const options = { name, kind, chunkBytes, resend, signal, onProgress };
       const report = await cluster.upload(source, options);
       progress.stop();
-      if (flags.json) printJson({ ...report, kind, note });
-      else printReport(report, note);
+      if (flags.json) printJson({ ...report, kind, note, fixedAddressReason });
+      else printReport(report, [note, fixedAddressReason && `guests get no KASLR: ${fixedAddressReason}`]);
     } finally {
       progress.stop();
     }
@@ -72,13 +73,14 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
 }
 
 async function materialOf(file: string, flags: UploadFlags, signal: AbortSignal): Promise<Material> {
-  if (file === '-') return { source: process.stdin, kind: 'raw', note: null };
-  if (!flags.kernel) return { source: file, kind: 'raw', note: null };
+  const asItIs = { kind: 'raw', note: null, fixedAddressReason: null } as const;
+  if (file === '-') return { ...asItIs, source: process.stdin };
+  if (!flags.kernel) return { ...asItIs, source: file };
   const { prepareKernel } = await import('../../hypervisor-shim/kernel.js');
   return prepareKernel(file, { signal });
 }
 
-function printReport(report: UploadReport, note: string | null): void {
+function printReport(report: UploadReport, notes: (string | null)[]): void {
   const { name, bytes, chunks, chunkBytes, seconds, gbPerSecond, nodes } = report;
   const size = `${formatBytes(bytes)}, ${chunks} chunks of ${chunkBytes / 1024} KiB`;
   const sent = `sent ${report.sentChunks} chunks (${formatBytes(report.sentBytes)})`;
@@ -88,6 +90,6 @@ function printReport(report: UploadReport, note: string | null): void {
     `  ${sent}, ${saved}`,
     ...nodes.map((node) => `  ${node.name}: sent ${node.sentChunks} chunks (${formatBytes(node.sentBytes)})`),
     ...(report.replaced ? ['  replaced the image that had this name'] : []),
-    ...(note ? [`  ${note}`] : []),
+    ...notes.flatMap((note) => (note ? [`  ${note}`] : [])),
   );
 }

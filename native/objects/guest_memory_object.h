@@ -22,8 +22,8 @@ class GuestMemoryObject : public Napi::ObjectWrap<GuestMemoryObject> {
   static Napi::Value Map(const Napi::CallbackInfo& info);
 
   GuestMemory& Open(Napi::Env env) const;
-  /// Checks the range [info[0], info[0] + length).
-  uint64_t Offset(const Napi::CallbackInfo& info, uint64_t length) const;
+  /// Checks that the range [offset, offset + length) lies inside. Returns its start.
+  uint64_t Offset(const Napi::Value& offset, uint64_t length) const;
 
   Napi::Value Bytes(const Napi::CallbackInfo& info);
   Napi::Value Descriptor(const Napi::CallbackInfo& info);
@@ -31,6 +31,7 @@ class GuestMemoryObject : public Napi::ObjectWrap<GuestMemoryObject> {
   void Reserve(const Napi::CallbackInfo& info);
   void Write(const Napi::CallbackInfo& info);
   Napi::Value Read(const Napi::CallbackInfo& info);
+  void Relocate(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo&) { memory_.reset(); }
 
   std::shared_ptr<GuestMemory> memory_;

@@ -36,6 +36,27 @@ export function tinyElf(segments: TinySegment[], entry = segments[0]!.address): 
   return Buffer.concat([headers, ...segments.map(({ bytes }) => bytes)]);
 }
 
+/** Places in a kernel, as distances from its first byte; without `inverse32` there is no such table. */
+export interface TinyRelocations {
+  words64?: number[];
+  inverse32?: number[];
+  words32?: number[];
+}
+
+/** What Linux' build puts behind a vmlinux of this base: tables of u32, each behind a zero. */
+export function relocationTail(
+  base: number,
+  { words64 = [], inverse32, words32 = [] }: TinyRelocations,
+): Buffer {
+  const tables = [words64, ...(inverse32 ? [inverse32] : []), words32];
+  const words = tables.flatMap((table) => [0, ...table.map((distance) => 0x80000000 + base + distance)]);
+  const tail = Buffer.alloc(words.length * 4);
+  words.forEach((word, i) => {
+    tail.writeUInt32LE(word >>> 0, i * 4);
+  });
+  return tail;
+}
+
 /** A bzImage with this payload; its header has what Linux' own has, and its code does nothing. */
 export function tinyBzImage(payload: Buffer, { setupSectors = 3, payloadGap = 0x300 } = {}): Buffer {
   const setup = Buffer.alloc((setupSectors + 1) * 512);
