@@ -8,6 +8,8 @@ import { TestProcess } from './processes.js';
 import { debianKernel } from './tiny-kernel.js';
 
 const PAYLOAD_BYTES = 8 << 20;
+/** An emulated guest on a busy machine takes its time. */
+const COMMAND_TIMEOUT_MS = 120_000;
 /** Options of volley boot by which the initrd's init is timed and awaited. */
 export const MARKERS = ['--until', DONE_MARKER, '--userspace', USERSPACE_MARKER];
 /** Options of volley boot that name the two images. */
@@ -25,7 +27,7 @@ export async function volley(nodes: readonly TestNode[], ...args: string[]): Pro
   const [command, script] = VOLLEY_COMMAND;
   const environment = { VOLLEY_NODES: nodes.map(({ name }) => name).join(',') };
   const process = new TestProcess(command, [script, ...args], environment);
-  const code = await process.ended();
+  const code = await process.ended(COMMAND_TIMEOUT_MS);
   return { code, stdout: process.stdout, stderr: process.stderr };
 }
 
