@@ -33,6 +33,7 @@
         "native/region_start.cc",
         "native/region_view.cc",
         "native/verifier.cc",
+        "native/objects/descriptor_limit.cc",
         "native/objects/duplicate.cc",
         "native/objects/fabric_object.cc",
         "native/objects/guest_memory_object.cc",

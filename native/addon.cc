@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "objects/addon_data.h"
+#include "objects/descriptor_limit.h"
 #include "objects/duplicate.h"
 #include "objects/fabric_object.h"
 #include "objects/guest_memory_object.h"
@@ -31,6 +32,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("surveyFabrics", Napi::Function::New<&SurveyFabrics>(env, "surveyFabrics"));
   exports.Set("duplicate", Napi::Function::New<&Duplicate>(env, "duplicate"));
   exports.Set("leave", Napi::Function::New<&Leave>(env, "leave"));
+  exports.Set("raiseDescriptorLimit", Napi::Function::New<&RaiseDescriptorLimit>(env, "raiseDescriptorLimit"));
   exports.Set("setBusyWait", Napi::Function::New<&SetBusyWait>(env, "setBusyWait"));
   exports.Set("sendNow", Napi::Function::New<&SendNow>(env, "sendNow"));
   exports.Set("GuestMemory", data->guestMemory.Value());

@@ -7,8 +7,10 @@ import type { Inlet } from './inlet.js';
 import { formatAddress } from './listen-address.js';
 import type { Log } from './log.js';
 import type { NodeOptions } from './options.js';
+import { RareLog } from './rare-log.js';
 import { Receiver } from './receiver.js';
 import { Rejections } from './rejections.js';
+import { descriptorOf } from './socket-descriptor.js';
 import { StreamInlet } from './stream-inlet.js';
 import { openDescriptor } from './threads/descriptor.js';
 import type { HandedClient, HandedEvents, ReaderPool } from './threads/reader-pool.js';
@@ -38,14 +40,34 @@ export class Clients implements HandedEvents {
   private readonly receiver: Receiver;
   private readonly gate: TlsGate | null;
   private isDraining = false;
+  private refusedReason = '';
+  private readonly fullLog: RareLog;
+  private readonly shortLog: RareLog;
+  private readonly refusedLog: RareLog;
 
   /** @throws VolleyError ERR_VOLLEY_FILE when TLS is wanted and its files cannot be used */
   constructor(
     private readonly context: ClientsContext,
     private readonly options: NodeOptions,
+    /** A connection with this descriptor or a larger one is turned away. */
+    private readonly descriptorsMax: number,
     log: Log,
   ) {
     this.log = log;
+    const { clock } = context;
+    const { maxConnections } = options;
+    this.fullLog = new RareLog(clock, (clients) =>
+      this.log.warn({ clients, maxConnections }, 'clients are turned away: all connections (-c) are taken'),
+    );
+    this.shortLog = new RareLog(clock, (clients) =>
+      this.log.warn(
+        { clients, descriptorsMax },
+        'clients are turned away: nearly all file descriptors are in use',
+      ),
+    );
+    this.refusedLog = new RareLog(clock, (clients) =>
+      this.log.error({ clients, reason: this.refusedReason }, 'connections could not be accepted'),
+    );
     this.receiver = new Receiver(options.busyWaitUs);
     this.gate = options.tls ? this.makeGate() : null;
   }
@@ -64,8 +86,12 @@ export class Clients implements HandedEvents {
     const { counters } = this.context;
     counters.totalConnections++;
     const isSecure = this.gate !== null && !plain;
-    if (this.sockets.size + (this.readers?.size ?? 0) >= this.options.maxConnections) {
-      counters.rejectedConnections++;
+    const isFull = this.sockets.size + (this.readers?.size ?? 0) >= this.options.maxConnections;
+    // The system gives out the lowest number that is free. Libuv closes what comes when none is left without a word.
+    const isShort = !isFull && descriptorOf(socket) >= this.descriptorsMax;
+    if (isFull || isShort) {
+      if (isShort) this.noteShort();
+      else this.noteFull();
       // There is no telling a client why before it has shaken hands.
       if (isSecure) socket.destroy();
       else this.rejections.add(socket);
@@ -77,6 +103,25 @@ export class Clients implements HandedEvents {
       return;
     }
     if (!this.handOver(socket)) this.servePlain(socket);
+  }
+
+  private noteFull(): void {
+    this.context.counters.rejectedConnections++;
+    this.fullLog.note();
+  }
+
+  private noteShort(): void {
+    this.context.counters.rejectedConnections++;
+    this.context.counters.rejectedForResources++;
+    this.shortLog.note();
+  }
+
+  /** Takes note of a client that the system could not take a connection of. */
+  noteRefused(reason: string): void {
+    this.refusedReason = reason;
+    this.context.counters.rejectedForResources++;
+    this.context.counters.rejectedConnections++;
+    this.refusedLog.note();
   }
 
   /** Has a reader thread serve the client, if there is one that has less to do than this one. */
@@ -142,8 +187,9 @@ export class Clients implements HandedEvents {
     return connection;
   }
 
-  /** Closes the connections that stall or idle. */
+  /** Closes the connections that stall or idle, and logs what has not been yet; to be called once a second. */
   shed(): void {
+    for (const log of [this.fullLog, this.shortLog, this.refusedLog]) log.flush();
     for (const connection of this.connections.values()) {
       const reason = connection.stalled();
       if (reason === null) continue;

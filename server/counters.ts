@@ -7,6 +7,8 @@ export class Counters {
   currConnections = 0;
   totalConnections = 0;
   rejectedConnections = 0;
+  /** Those of them for which the system had no descriptor left, or nearly none, or no memory. */
+  rejectedForResources = 0;
   /** Connections that came from a reader thread to the main thread, for a command that only the latter carries out. */
   movedConnections = 0;
   /** Connections closed because they read too slowly, sent a command too slowly, or idled. */

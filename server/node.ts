@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { wayName } from '../src/fabric-choice.js';
 import type { FabricCounts, Region, RestoredItems } from '../src/native.js';
@@ -9,6 +10,7 @@ import { Clients } from './clients.js';
 import { type Clock, systemClock } from './clock.js';
 import type { ConnectionFacts } from './connection-stats.js';
 import type { Counters } from './counters.js';
+import { openDescriptorBudget } from './descriptor-budget.js';
 import { type FabricOutcome, mayBeOffered, offerFabric } from './fabric.js';
 import { Flights } from './flights.js';
 import { Housekeeping } from './housekeeping.js';
@@ -53,6 +55,8 @@ export class StorageNode {
   private readonly addresses: readonly ListenAddress[];
   private readonly clients: Clients;
   private readonly metrics: MetricsServer;
+  /** Those who have connected before the region is handed out, which goes by the port; null from then on. */
+  private early: { socket: Socket; plain: boolean }[] | null = [];
   private status: 'starting' | 'serving' | 'draining' = 'starting';
   private readonly housekeeping: Housekeeping;
   private stopped: Promise<void> | undefined;
@@ -72,6 +76,16 @@ export class StorageNode {
   ) {
     this.options = resolveOptions(given);
     this.log = openLog(this.options);
+    const { maxConnections, threads, fabric } = this.options;
+    const isAskedFor = given.maxConnections !== undefined;
+    const budget = openDescriptorBudget({
+      maxConnections,
+      isAskedFor,
+      threads,
+      fabric: mayBeOffered(fabric),
+    });
+    this.options.maxConnections = budget.maxConnections;
+    if (budget.notice !== null) this.log.warn(budget.notice);
     this.addresses = parseListenAddresses(this.options.address);
     const { authFile } = this.options;
     const credentials = authFile === null ? null : readAuthFile(authFile);
@@ -84,7 +98,7 @@ export class StorageNode {
       const { options, region, slots } = this;
       const parts = { node: this, options, version: VERSION, region, slots, flights, credentials, clock };
       this.context = assemble(parts);
-      this.clients = new Clients(this.context, this.options, this.log);
+      this.clients = new Clients(this.context, this.options, budget.descriptorsMax, this.log);
       this.readers = board && this.openReaders(threads, board);
     } catch (error) {
       // A region file could not be used by anybody else.
@@ -100,8 +114,12 @@ export class StorageNode {
       addresses: this.addresses,
       port: this.options.port,
       backlog: this.options.backlog,
-      onSocket: (socket, plain) => clients.accept(socket, plain),
-      onError: ({ message }) => this.log.error({ reason: message }, 'a connection could not be accepted'),
+      onSocket: (socket, plain) => {
+        if (this.early && this.early.length < this.options.backlog) this.early.push({ socket, plain });
+        else if (this.early) socket.destroy();
+        else clients.accept(socket, plain);
+      },
+      onError: ({ message }) => clients.noteRefused(message),
     });
   }
 
@@ -194,7 +212,7 @@ export class StorageNode {
   }
 
   /**
-   * Begins to listen.
+   * Begins to listen, when the node can be read in every way that it offers: a client that asks for these once goes by the answer.
    * @throws VolleyError ERR_VOLLEY_ADDRESS when the address cannot be had, ERR_VOLLEY_FILE when the local socket cannot;
    * the node is stopped then
    */
@@ -202,9 +220,11 @@ export class StorageNode {
     try {
       const { metricsListen } = this.options;
       await this.readers?.start();
+      await this.offer();
       if (metricsListen !== null) await this.metrics.listen(parseMetricsAddress(metricsListen));
       await this.listen();
       await this.share();
+      this.takeClients();
     } catch (error) {
       await this.stop();
       throw error;
@@ -223,8 +243,9 @@ export class StorageNode {
     this.clients.log = this.log;
   }
 
-  private async share(): Promise<void> {
-    const { local, fabric, socketPath, maxConnections, fabricHoldMs } = this.options;
+  /** Offers the region over a fabric, which may take seconds. */
+  private async offer(): Promise<void> {
+    const { fabric, maxConnections, fabricHoldMs } = this.options;
     const place = {
       address: this.addresses[0]!.host,
       connectionsMax: maxConnections,
@@ -234,12 +255,23 @@ export class StorageNode {
     const { offer, reason } = this.fabric;
     const how = offer === null ? 'not read over a fabric' : `read over ${wayName(offer)}`;
     this.log.info({ reason }, how);
+  }
+
+  /** Hands the region out on this host, at a path that goes by the port. */
+  private async share(): Promise<void> {
+    const { local, socketPath } = this.options;
     if (local === 'off') return;
     const own = socketPath === null ? defaultLocalPath(this.port) : `${socketPath}.region`;
     const path = local === 'auto' ? own : local;
     await claimSocketPath(path);
     this.region.share(path);
     this.localPath = path;
+  }
+
+  private takeClients(): void {
+    const early = this.early ?? [];
+    this.early = null;
+    for (const { socket, plain } of early) this.clients.accept(socket, plain);
   }
 
   /**
@@ -265,6 +297,7 @@ export class StorageNode {
 
   private async shutDown(): Promise<void> {
     this.status = 'draining';
+    for (const { socket } of this.early ?? []) socket.destroy();
     this.housekeeping.stop();
     this.region.unshare();
     this.localPath = null;

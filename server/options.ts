@@ -1,4 +1,4 @@
-import { tmpdir, totalmem, userInfo } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { VolleyError } from '../src/errors.js';
 import { parseFabric } from '../src/fabric-choice.js';
@@ -199,7 +199,7 @@ function checkTls({ tls, tlsCert, tlsCa, tlsVerify, socketPath }: NodeOptions): 
 
 /** Where the region is handed out by default: a folder of this user that is emptied at boot. */
 export function defaultLocalPath(port: number): string {
-  const folder = process.env.XDG_RUNTIME_DIR || (userInfo().uid === 0 ? '/run' : tmpdir());
+  const folder = process.env.XDG_RUNTIME_DIR || (process.getuid!() === 0 ? '/run' : tmpdir());
   return join(folder, `volley-${port}.sock`);
 }
 

@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Credentials, checkCredentials } from './credentials.js';
 import { VolleyError } from './errors.js';
+import { homeFolder } from './home.js';
 import { systemWords } from './system-error.js';
 
 const NODES_DEFAULT = ['127.0.0.1:11211'];
@@ -22,9 +22,10 @@ export interface ConfigFile {
   fields: Record<string, unknown>;
 }
 
-/** The user's config file: $VOLLEY_CONFIG, else ~/.config/volley/config.json. */
-function configPath(): string {
-  return process.env.VOLLEY_CONFIG || join(homedir(), '.config', 'volley', 'config.json');
+/** The user's config file: $VOLLEY_CONFIG, else ~/.config/volley/config.json; null for a user without a home. */
+function configPath(): string | null {
+  const home = homeFolder();
+  return process.env.VOLLEY_CONFIG || (home && join(home, '.config', 'volley', 'config.json'));
 }
 
 /**
@@ -102,6 +103,7 @@ function configuredCredentials(): Credentials | null {
  */
 export function readConfig(given?: string): ConfigFile | null {
   const path = given ?? configPath();
+  if (path === null) return null;
   try {
     const descriptor = openSync(path, 'r');
     try {

@@ -36,6 +36,11 @@ export interface Native {
   leave(code: number): void;
   /** Another descriptor of the same open file or socket. @throws Error with the system's words */
   duplicate(descriptor: number): number;
+  /**
+   * Lets this process open so many descriptors (RLIMIT_NOFILE) if it may not yet and the system allows that; returns how many it may
+   * open then.
+   */
+  raiseDescriptorLimit(wanted: number): number;
   /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */
   openLocalRegion(path: string, timeoutMs: number): Promise<LocalRegion>;
   /**

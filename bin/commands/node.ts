@@ -90,7 +90,7 @@ function addExtended(list: string, line: CommandLine): void {
 }
 
 async function run(line: CommandLine): Promise<void> {
-  const { options, effective } = configure(line.given, process.env, line.config);
+  const { asked, effective } = configure(line.given, process.env, line.config);
   if (line.dumpConfig) {
     if (line.json) printJson({ settings: effective });
     else printLines(...formatConfiguration(effective));
@@ -98,7 +98,7 @@ async function run(line: CommandLine): Promise<void> {
   }
   // Only here: the other commands need nothing of it.
   const { StorageNode } = await import('../../server/index.js');
-  const node = new StorageNode(options);
+  const node = new StorageNode(asked);
   for (const note of line.notes) node.log.warn(note);
   const ended = endOf(node);
   await node.start();

@@ -15,6 +15,8 @@ export interface Effective {
 
 /** How a node is to run, from all that can tell it. */
 export interface Configuration {
+  /** What was given; the rest is left to the node. */
+  asked: Partial<NodeOptions>;
   options: NodeOptions;
   effective: Effective[];
 }
@@ -37,9 +39,10 @@ export function configure(
     setting.field,
     setting.read(text, origin),
   ]);
-  const options = resolveOptions(Object.fromEntries(fields) as Partial<NodeOptions>);
+  const asked = Object.fromEntries(fields) as Partial<NodeOptions>;
+  const options = resolveOptions(asked);
   const effective = SETTINGS.map((setting) => describe(setting, options, given.get(setting.name)));
-  return { options, effective };
+  return { asked, options, effective };
 }
 
 function describe(setting: Setting, options: NodeOptions, given: Given | undefined): Effective {

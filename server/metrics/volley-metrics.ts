@@ -111,6 +111,12 @@ export const VOLLEY_METRICS: readonly MetricRow[] = [
   volley('counter', 'items_used_total', 'Items that one-sided readers told to have read', 'items_used'),
   volley('gauge', 'restored_items', 'Items taken up from a region file at the start', 'restored_items'),
   volley('gauge', 'damaged_items', 'Slots and values of a region file that were not whole', 'damaged_items'),
+  volley(
+    'counter',
+    'connections_out_of_resources_total',
+    'Connections turned away because the system had no descriptors or no memory left',
+    'rejected_for_resources',
+  ),
   general('counter', 'connections_shed_total', 'Stalling and idle connections closed', 'shed_connections'),
   general('counter', 'logins_total', 'Attempts to authenticate', 'auth_cmds'),
   general('counter', 'logins_refused_total', 'Attempts to authenticate that failed', 'auth_errors'),
