@@ -198,7 +198,7 @@ export class Cluster {
   async close(): Promise<void> {
     await Promise.all([this.#usage.settle(), this.#reads.settle()]);
     for (const node of this.nodes) closeNode(node);
-    await this.#hashes.close();
+    this.#hashes.close();
   }
 
   get #target() {

@@ -14,6 +14,7 @@
 #include "objects/region_view_object.h"
 #include "objects/remote_region_object.h"
 #include "objects/send_now.h"
+#include "objects/write_piece.h"
 
 namespace volley {
 namespace {
@@ -35,6 +36,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("raiseDescriptorLimit", Napi::Function::New<&RaiseDescriptorLimit>(env, "raiseDescriptorLimit"));
   exports.Set("setBusyWait", Napi::Function::New<&SetBusyWait>(env, "setBusyWait"));
   exports.Set("sendNow", Napi::Function::New<&SendNow>(env, "sendNow"));
+  exports.Set("writePiece", Napi::Function::New<&WritePieceInBackground>(env, "writePiece"));
   exports.Set("GuestMemory", data->guestMemory.Value());
   exports.Set("Poller", PollerObject::Define(env));
   exports.Set("Reader", ReaderObject::Define(env));

@@ -68,6 +68,20 @@ export interface Native {
    */
   sendNow(descriptor: number, pieces: readonly Uint8Array[], count: number): number;
   /**
+   * Off this thread, reads a piece of an image, hashes its chunks and writes the text of a `set` around each that is not all
+   * zeros (layout: native/piece_writer.h). Nobody may touch either array before the promise settles.
+   * @param text room for all chunks with their commands
+   * @param records room for 24 bytes per chunk: digest and XXH3, or zeros for a chunk of zeros
+   * @param piece.length bytes of data
+   * @param piece.fd descriptor to read the data from at `position`, or null when `text` holds the chunks already
+   * Rejects with `code` ERR_VOLLEY_FILE and the system's words when the data cannot be read.
+   */
+  writePiece(
+    text: Uint8Array,
+    records: Uint8Array,
+    piece: { length: number; chunkBytes: number; fd: number | null; position: number },
+  ): Promise<void>;
+  /**
    * @param buffer where to receive, at least 16 KiB
    * @param received three elements per socket: its index, and where in the buffer what came from it begins and ends; nothing
    * came where its client will send no more or the connection is broken, which is told until it is removed

@@ -1,5 +1,5 @@
 import { asBuffer } from '../../src/digest.js';
-import { PIECE_BYTES, type Piece } from './piece.js';
+import type { Piece } from './piece.js';
 import type { PieceSource } from './source.js';
 
 /** An upload from memory. The caller leaves the bytes as they are until the upload has ended. */
@@ -15,11 +15,11 @@ export class BufferSource implements PieceSource {
   }
 
   async next(piece: Piece): Promise<boolean> {
-    const part = this.#data.subarray(this.#position, this.#position + PIECE_BYTES);
-    piece.fd = -1;
+    const part = this.#data.subarray(this.#position, this.#position + piece.bytesMax);
+    piece.fd = null;
     piece.length = part.length;
     this.#position += part.length;
-    part.copy(piece.data);
+    piece.fill(0, part);
     return part.length > 0;
   }
 

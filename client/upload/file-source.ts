@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { PIECE_BYTES, type Piece } from './piece.js';
+import type { Piece } from './piece.js';
 import { fileError, type PieceSource } from './source.js';
 
 /** An upload from a regular file: pieces only tell where to read, the hashing threads read. */
@@ -22,7 +22,7 @@ export class FileSource implements PieceSource {
   async next(piece: Piece): Promise<boolean> {
     piece.fd = this.#file.fd;
     piece.position = this.#position;
-    piece.length = Math.min(PIECE_BYTES, this.bytes - this.#position);
+    piece.length = Math.min(piece.bytesMax, this.bytes - this.#position);
     this.#position += piece.length;
     return piece.length > 0;
   }

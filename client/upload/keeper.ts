@@ -1,11 +1,10 @@
 import { VolleyError } from '../../src/errors.js';
 import { quote } from '../../src/keys.js';
-import { RECORD_BYTES } from '../../src/manifest.js';
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { allOf } from '../deadline.js';
-import { writeRecord } from './hash-job.js';
 import type { UploadLane } from './lane.js';
+import { Piece } from './piece.js';
 import type { RecordList } from './record-list.js';
 import { fileError } from './source.js';
 
@@ -86,9 +85,7 @@ export class Keeper {
     const { lanes, ring, records, name, bytesOf } = this.#plan;
     const data = await bytesOf(item);
     if (!data) throw new LostChunksError(name, this.#nodesOf(lost), lost.length);
-    const record = Buffer.alloc(RECORD_BYTES);
-    writeRecord(data, record, 0);
-    if (!record.equals(records.record(item)))
+    if (!(await recordOf(data)).equals(records.record(item)))
       throw fileError(quote(name), 'its source was changed while it was read');
     await lanes[ring.node(records.partition(item))]!.store(records.key(item), data);
   }
@@ -97,4 +94,13 @@ export class Keeper {
     const { nodes, ring, records } = this.#plan;
     return [...new Set(items.map((item) => nodes[ring.node(records.partition(item))]!.name))];
   }
+}
+
+/** The record of one chunk. */
+async function recordOf(chunk: Buffer): Promise<Buffer> {
+  const piece = new Piece(chunk.length, chunk.length, () => {});
+  piece.length = chunk.length;
+  piece.fill(0, chunk);
+  await piece.write();
+  return piece.records;
 }

@@ -20,7 +20,6 @@ export interface LaneCounts {
 /** A chunk of a piece (by its index there) that is to be sent. */
 interface WantedChunk {
   chunk: number;
-  key: string;
   command: 'set' | 'replace';
 }
 
@@ -62,7 +61,7 @@ export class UploadLane {
         this.present.push(piece.firstChunk + chunks[index]!);
         this.counts.presentChunks++;
       } else {
-        wanted.push({ chunk: chunks[index]!, key: keys[index]!, command: present ? 'replace' : 'set' });
+        wanted.push({ chunk: chunks[index]!, command: present ? 'replace' : 'set' });
       }
       if (index < keys.length - 1) return;
       if (wanted.length === 0) piece.release();
@@ -90,7 +89,7 @@ export class UploadLane {
     const { promise, resolve, reject } = settler<void>();
     this.#connection.send({
       what: 'set',
-      buffers: [storeHeader('set', key, data.length), data, END_OF_VALUE],
+      buffers: [Buffer.from(`set ${key} 0 0 ${data.length}\r\n`, 'latin1'), data, END_OF_VALUE],
       onError: reject,
       onLine: (line) => {
         this.#checkStored(line, data.length);
@@ -126,21 +125,16 @@ export class UploadLane {
   }
 
   #send(piece: Piece, wanted: readonly WantedChunk[]): void {
-    const buffers: Buffer[] = [];
-    for (const { chunk, key, command } of wanted) {
-      const data = piece.chunk(chunk);
-      buffers.push(storeHeader(command, key, data.length), data, END_OF_VALUE);
-    }
     let stored = 0;
     piece.hold();
     this.#connection.send({
       what: 'set',
-      buffers,
+      buffers: commandsOf(piece, wanted),
       onError: this.#onError,
       onWritten: () => piece.release(),
       onLine: (line) => {
-        const length = buffers[stored * 3 + 1]!.length;
         const { chunk, command } = wanted[stored]!;
+        const length = piece.chunkLength(chunk);
         // A chunk that went away after its probe cannot be replaced; the probe after the manifest finds it missing.
         if (command !== 'replace' || line !== 'NOT_STORED') this.#checkStored(line, length);
         this.sent.push(piece.firstChunk + chunk);
@@ -158,6 +152,13 @@ export class UploadLane {
   }
 }
 
-function storeHeader(command: WantedChunk['command'], key: string, length: number): Buffer {
-  return Buffer.from(`${command} ${key} 0 0 ${length}\r\n`, 'latin1');
+/** The commands that store some chunks of a piece, in their order. */
+function commandsOf(piece: Piece, wanted: readonly WantedChunk[]): Buffer[] {
+  if (wanted.every(({ command }) => command === 'set')) {
+    return piece.setCommands(wanted.map(({ chunk }) => chunk));
+  }
+  return wanted.flatMap(({ chunk, command }) => [
+    Buffer.from(`${command} `, 'latin1'),
+    piece.argumentsOf(chunk),
+  ]);
 }

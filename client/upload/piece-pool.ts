@@ -9,7 +9,12 @@ export class PiecePool {
   #waiter: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   #failure: { error: unknown } | null = null;
 
-  constructor(capacity: number) {
+  /** @param bytesMax data of a piece */
+  constructor(
+    capacity: number,
+    readonly bytesMax: number,
+    readonly chunkBytes: number,
+  ) {
     this.#capacity = capacity;
   }
 
@@ -21,7 +26,7 @@ export class PiecePool {
       if (piece) return piece;
       if (this.#made < this.#capacity) {
         this.#made++;
-        return new Piece((freed) => this.give(freed));
+        return new Piece(this.bytesMax, this.chunkBytes, (freed) => this.give(freed));
       }
       await this.#change();
     }

@@ -18,7 +18,7 @@ export interface PieceSource {
   readonly label: string;
   /** Size of the image, or null while it is not known. */
   readonly bytes: number | null;
-  /** Puts the next bytes (or where to read them) into `piece`: always full pieces, but for the last. False at the end. */
+  /** Puts the next bytes (or where to read them) into `piece`: always full pieces (bytesMax), but for the last. False at the end. */
   next(piece: Piece): Promise<boolean>;
   /** The same bytes once more, or null when the source can be read only once. */
   reread(position: number, length: number): Promise<Buffer | null>;

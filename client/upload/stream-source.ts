@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { isVolleyError, VolleyError } from '../../src/errors.js';
 import { systemWords } from '../../src/system-error.js';
-import { PIECE_BYTES, type Piece } from './piece.js';
+import type { Piece } from './piece.js';
 import { fileError, type PieceSource } from './source.js';
 
 /** An upload from a stream of bytes, such as stdin: its size shows at its end, and it can be read only once. */
@@ -20,13 +20,11 @@ export class StreamSource implements PieceSource {
   }
 
   async next(piece: Piece): Promise<boolean> {
-    piece.fd = -1;
-    piece.length = PIECE_BYTES;
-    const data = piece.data;
+    piece.fd = null;
     let filled = 0;
-    while (filled < PIECE_BYTES && (await this.#more())) {
-      const part = this.#left.subarray(0, PIECE_BYTES - filled);
-      data.set(part, filled);
+    while (filled < piece.bytesMax && (await this.#more())) {
+      const part = this.#left.subarray(0, piece.bytesMax - filled);
+      piece.fill(filled, part);
       filled += part.length;
       this.#left = this.#left.subarray(part.length);
     }

@@ -23,7 +23,7 @@ import { BufferSource } from './buffer-source.js';
 import type { HashPool } from './hash-pool.js';
 import { isLostChunks, Keeper } from './keeper.js';
 import { UploadLane } from './lane.js';
-import type { Piece } from './piece.js';
+import { PIECE_BYTES, type Piece } from './piece.js';
 import { PiecePool } from './piece-pool.js';
 import { RecordList } from './record-list.js';
 import type { UploadProgress, UploadReport } from './report.js';
@@ -56,7 +56,8 @@ export class UploadRun {
   readonly #plan: UploadPlan;
   readonly #records = new RecordList();
   readonly #distinct = new DigestSet();
-  readonly #pieces = new PiecePool(PIECES);
+  /** Those of the source that is being stored. */
+  #pieces: PiecePool | null = null;
   /** One per node, in the order of the plan's nodes. */
   readonly #lanes: UploadLane[] = [];
   #failure: Error | null = null;
@@ -139,21 +140,22 @@ export class UploadRun {
    * @returns the source's bytes
    */
   async #store(source: PieceSource, chunkBytes: number, firstItem: number): Promise<number> {
+    if (this.#failure) throw this.#failure;
+    const pieces = new PiecePool(PIECES, pieceBytes(source.bytes, chunkBytes), chunkBytes);
+    this.#pieces = pieces;
     let bytes = 0;
     for (;;) {
-      const piece = await this.#pieces.take();
-      piece.chunkBytes = chunkBytes;
+      const piece = await pieces.take();
       piece.firstChunk = firstItem + bytes / chunkBytes;
       if (!(await source.next(piece))) {
-        this.#pieces.give(piece);
+        pieces.give(piece);
         break;
       }
       bytes += piece.length;
       checkImageSize(bytes, chunkBytes);
-      this.#plan.hashes.expect(source.bytes ?? bytes);
       this.#hash(piece);
     }
-    await this.#pieces.drained();
+    await pieces.drained();
     return bytes;
   }
 
@@ -260,8 +262,14 @@ export class UploadRun {
   #fail(error: VolleyError | Error): void {
     if (this.#failure) return;
     this.#failure = error;
-    this.#pieces.fail(error);
+    this.#pieces?.fail(error);
     this.#plan.source.abort(error);
     for (const lane of this.#lanes) lane?.close();
   }
+}
+
+/** Bytes of a piece: no more than the source has. */
+function pieceBytes(sourceBytes: number | null, chunkBytes: number): number {
+  if (sourceBytes === null || sourceBytes >= PIECE_BYTES) return PIECE_BYTES;
+  return Math.max(1, chunkCountOf(sourceBytes, chunkBytes)) * chunkBytes;
 }
