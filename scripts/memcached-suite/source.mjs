@@ -94,7 +94,8 @@ export function buildFolder(source, folder, server) {
   writeFileSync(memcached, `#!/bin/sh\nexec '${process.execPath}' '${server}' "$@"\n`, { mode: 0o755 });
   run('cc', ['-o', join(folder, 'timedrun'), join(source, 'timedrun.c')]);
   // A node reads no auth file that others may read.
-  chmodSync(join(folder, 't', 'authfile'), 0o600);
+  const authFiles = readdirSync(join(folder, 't')).filter((name) => name.startsWith('authfile'));
+  for (const name of authFiles) chmodSync(join(folder, 't', name), 0o600);
   letTimePass(join(folder, 't', 'lib', 'MemcachedTest.pm'));
 }
 
@@ -104,4 +105,9 @@ function letTimePass(library) {
   const moved = text.replace(/print \$sock "debugtime \$move\\r\\n";\n\s*<\$sock>;/, 'sleep($move);');
   if (moved === text) throw new Error(`${library} moves the clock in a way that is not known`);
   writeFileSync(library, moved);
+}
+
+/** The version of the source, such as `1.6.18`. */
+export function versionOf(source) {
+  return /VERSION_NUMBER\], \[([\d.]+)/.exec(readFileSync(join(source, 'version.m4'), 'utf8'))[1];
 }
