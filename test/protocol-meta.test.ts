@@ -53,7 +53,8 @@ class Side {
       })
       .replace(/^((?:HD|VA).*? l)\d+/gm, '$1~')
       .replace(/^((?:HD|VA).*? t)(\d+)/gm, (_, head, left) => `${head}${roughly(Number(left))}`)
-      .replace(/ exp=-(\d+) la=\d+/, (_, left) => ` exp=-${roughly(Number(left))} la=~`)
+      // Without the sign, which is another one in memcached before 1.6.38.
+      .replace(/ exp=-?(\d+) la=\d+/, (_, left) => ` exp=±${roughly(Number(left))} la=~`)
       .replace(/ cls=\d+ size=\d+/, '');
   }
 
@@ -119,6 +120,11 @@ test('a key that would break a line is told in base64, however it came', () => {
   assert.is(ask('mg YQ0KYg== b k N0\r\nme YQ0KYg== b\r\n').split('\r\n')[0], 'HD kYQ0KYg== b W');
   assert.is(ask('ma YQ0KYg== b N0\r\nmg YQ0KYg== b k v\r\n'), 'HD\r\nVA 1 kYQ0KYg== b\r\n0\r\n');
   assert.match(ask('ms YQ0KYg== 1 b\r\nx\r\nme YQ0KYg== b\r\n'), /^HD\r\nME YQ0KYg== exp=-1 [^\r]*\r\n$/);
+});
+
+test("me prints what is left of an item's lifetime, and -1 for one without an end", () => {
+  assert.match(ask('ms left 1 T60\r\nx\r\nme left\r\n'), /^HD\r\nME left exp=(60|59) /);
+  assert.match(ask('ms lasting 1\r\nx\r\nme lasting\r\n'), /^HD\r\nME lasting exp=-1 /);
 });
 
 test('an ma sets the exptime of a number that needs more digits than before, too', () => {

@@ -93,7 +93,8 @@ export class MetaReplies {
   debug(slot: number, nowSeconds: number, classId: number): void {
     const { arena } = this;
     const exptime = arena.exptime(slot);
-    const exp = exptime === 0 ? -1 : nowSeconds - exptime;
+    // What is left; memcached before 1.6.38 has the sign the other way round.
+    const exp = exptime === 0 ? -1 : exptime - nowSeconds;
     const key = arena.key(slot);
     const name = this.isBinary(slot) ? key.toString('base64') : key.toString('latin1');
     this.output.text(
