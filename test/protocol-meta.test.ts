@@ -44,7 +44,10 @@ class Side {
     return this.normalized(answer);
   }
 
-  /** Cas uniques become the order in which they appeared, times what both servers can agree on. */
+  /**
+   * Cas uniques become the order in which they appeared, times what both servers can agree on: exp= of `me` without its
+   * sign, which memcached has the other way round before 1.6.38.
+   */
   private normalized(answer: string): string {
     return answer
       .replace(/^((?:HD|VA|EX|NS|NF).*? c|ME .* cas=|VALUE \S+ \d+ \d+ )(\d+)/gm, (_, head, cas) => {
@@ -53,7 +56,6 @@ class Side {
       })
       .replace(/^((?:HD|VA).*? l)\d+/gm, '$1~')
       .replace(/^((?:HD|VA).*? t)(\d+)/gm, (_, head, left) => `${head}${roughly(Number(left))}`)
-      // Without the sign, which is another one in memcached before 1.6.38.
       .replace(/ exp=-?(\d+) la=\d+/, (_, left) => ` exp=±${roughly(Number(left))} la=~`)
       .replace(/ cls=\d+ size=\d+/, '');
   }
