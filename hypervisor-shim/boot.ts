@@ -188,9 +188,8 @@ class Boot {
       const { endReason } = run;
       await run.stop();
       const lastLines = run.log.lines().slice(-LAST_LINES);
-      const notices = [memory.notice, canTieToThisProcess() ? null : NO_SETPRIV].filter(
-        (text) => text !== null,
-      );
+      const untied = canTieToThisProcess() ? null : NO_SETPRIV;
+      const notices = [memory.notice, untied, run.initrdFault].filter((text) => text !== null);
       const guest = { outcome, endReason, machine, acceleratorReason: choice.reason, notices, lastLines };
       return { ...guest, ...this.#describe(images, filled) };
     } finally {

@@ -7,6 +7,8 @@ import type { StageClock } from './stage-clock.js';
 
 const FIRST_KERNEL_LINE = 'Linux version';
 const PANIC = 'Kernel panic - not syncing';
+/** What a kernel prints of an initrd that it does not take; it goes on, and mostly panics for want of an init. */
+const NOT_UNPACKED = 'Initramfs unpacking failed';
 /** A panic's line is reported when it had this time to arrive whole. */
 const PANIC_GRACE_MS = 200;
 const MONITOR_TIMEOUT_MS = 15_000;
@@ -131,6 +133,14 @@ export class GuestRun {
     }
   }
 
+  /** What the kernel said of an initrd that it did not take whole, and what to do; or null. */
+  get initrdFault(): string | null {
+    const line = this.log.keptLine(NOT_UNPACKED);
+    if (line === undefined) return null;
+    const words = line.slice(line.indexOf(NOT_UNPACKED)).slice(0, 200);
+    return `the kernel did not take its initrd (${words}): volley upload --initrd says what is wrong with it`;
+  }
+
   /** Tells that from now on QEMU's end is the guest's end. */
   guestStarted(): void {
     this.#guestStarted = true;
@@ -148,6 +158,7 @@ export class GuestRun {
 
   #watchSerial(): void {
     const { clock, until, userspace = until, output } = this.#options;
+    this.log.keepLine(NOT_UNPACKED);
     this.log.watch(FIRST_KERNEL_LINE, () => clock.reach('kernel'));
     if (userspace !== undefined) this.log.watch(userspace, () => clock.reach('userspace'));
     if (until !== undefined) {
@@ -202,16 +213,19 @@ export class GuestRun {
 
   #panicked(): VolleyError {
     const line = this.log.lines().find((candidate) => candidate.includes(PANIC)) ?? PANIC;
-    return new VolleyError(
-      'ERR_VOLLEY_GUEST',
-      `the guest's kernel gave up: ${line.slice(line.indexOf(PANIC))}`,
-    );
+    const words = `the guest's kernel gave up: ${line.slice(line.indexOf(PANIC))}`;
+    return new VolleyError('ERR_VOLLEY_GUEST', [words, ...this.#initrdFault()].join('; '));
+  }
+
+  /** What the kernel said of its initrd, and what to do, when it could not unpack it. */
+  #initrdFault(): string[] {
+    return this.initrdFault === null ? [] : [this.initrdFault];
   }
 
   #guestError(what: string): VolleyError {
     const last = this.log.lastLine();
     const seen = last === '' ? 'its serial port stayed silent' : `its last line: ${last.slice(0, 200)}`;
-    return new VolleyError('ERR_VOLLEY_GUEST', `${what}; ${seen}`);
+    return new VolleyError('ERR_VOLLEY_GUEST', [what, seen, ...this.#initrdFault()].join('; '));
   }
 }
 

@@ -15,12 +15,23 @@ export class SerialLog {
   #partial: Buffer[] = [];
   #partialBytes = 0;
   #markers: Marker[] = [];
+  readonly #kept = new Map<string, string | undefined>();
   /** The last bytes of what came before: a marker may begin in them. */
   #tail: Buffer = Buffer.alloc(0);
 
   /** Calls `onFound` once, when `text` has come; what came before the call is not searched. */
   watch(text: string, onFound: () => void): void {
     this.#markers.push({ text: Buffer.from(text, 'utf8'), onFound });
+  }
+
+  /** Keeps the first whole line with `text` in it, however many follow. */
+  keepLine(text: string): void {
+    this.#kept.set(text, undefined);
+  }
+
+  /** The line that keepLine() asked for, or undefined. */
+  keptLine(text: string): string | undefined {
+    return this.#kept.get(text);
   }
 
   feed(bytes: Buffer): void {
@@ -62,7 +73,11 @@ export class SerialLog {
   }
 
   #endLine(): void {
-    this.#lines.push(this.#partialText());
+    const line = this.#partialText();
+    for (const [text, kept] of this.#kept) {
+      if (kept === undefined && line.includes(text)) this.#kept.set(text, line);
+    }
+    this.#lines.push(line);
     if (this.#lines.length > LINES_MAX) this.#lines.shift();
     this.#partial = [];
     this.#partialBytes = 0;

@@ -13,6 +13,7 @@ interface UploadFlags extends ClusterFlags {
   name?: string;
   chunkSize: number;
   kernel?: boolean;
+  initrd?: boolean;
   resend?: boolean;
 }
 
@@ -22,6 +23,8 @@ interface Material {
   kind: 'raw' | 'kernel';
   note: string | null;
   fixedAddressReason: string | null;
+  /** What is worth a warning: known when the source has been read. */
+  warnings: Promise<string[]>;
 }
 
 const EXAMPLES = `
@@ -29,6 +32,9 @@ Examples:
   volley upload disk.img
   volley upload /boot/vmlinuz --kernel --name debian-kernel
   zstd -dc snapshot.zst | volley upload - --name snapshot
+
+A file that begins as an initrd does, with a cpio archive, packed or not, is looked at for what Linux would refuse to
+unpack, and a warning says so.
 
 Chunks that the nodes hold already are not sent, so an upload that was interrupted goes on where it was.`;
 
@@ -41,6 +47,7 @@ export function register(program: Command): void {
     .option('--name <name>', "the image's name (default: the file's name)")
     .option('--chunk-size <size>', 'a power of two from 4k to 1M', parseBytes, CHUNK_BYTES_DEFAULT)
     .option('--kernel', 'the file is a bzImage: store it unpacked, as vmlinux segments')
+    .option('--initrd', 'the file is an initrd: warn of whatever Linux would not unpack')
     .option('--resend', 'send all chunks, also those that the nodes hold: heals corrupt ones')
     .addHelpText('after', EXAMPLES);
   addClusterOptions(command).action((file: string, flags: UploadFlags) => run(file, flags));
@@ -50,12 +57,15 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
   if (file === '-' && flags.name === undefined) {
     throw new VolleyError('ERR_VOLLEY_USAGE', 'what comes on stdin has no name; give one with --name');
   }
+  if (flags.initrd && flags.kernel) {
+    throw new VolleyError('ERR_VOLLEY_USAGE', 'a file is a kernel or an initrd; give --kernel or --initrd');
+  }
   if (file === '-' && flags.kernel) {
     throw new VolleyError('ERR_VOLLEY_USAGE', '--kernel needs a file, it cannot read stdin');
   }
   const name = flags.name ?? basename(file);
   await withCluster(flags, 'tcp', async (cluster, signal) => {
-    const { source, kind, note, fixedAddressReason } = await materialOf(file, flags, signal);
+    const { source, kind, note, fixedAddressReason, warnings } = await materialOf(file, name, flags, signal);
     const progress = startProgress('upload', flags.json === true);
     try {
       const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number | null }) =>
@@ -64,7 +74,9 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
       const options = { name, kind, chunkBytes, resend, signal, onProgress };
       const report = await cluster.upload(source, options);
       progress.stop();
-      if (flags.json) printJson({ ...report, kind, note, fixedAddressReason });
+      const warned = await warnings;
+      for (const words of warned) process.stderr.write(`volley: warning: ${words}\n`);
+      if (flags.json) printJson({ ...report, kind, note, fixedAddressReason, warnings: warned });
       else printReport(report, [note, fixedAddressReason && `guests get no KASLR: ${fixedAddressReason}`]);
     } finally {
       progress.stop();
@@ -72,12 +84,26 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
   });
 }
 
-async function materialOf(file: string, flags: UploadFlags, signal: AbortSignal): Promise<Material> {
+async function materialOf(
+  file: string,
+  name: string,
+  flags: UploadFlags,
+  signal: AbortSignal,
+): Promise<Material> {
+  if (flags.kernel) {
+    const { prepareKernel } = await import('../../hypervisor-shim/kernel.js');
+    return { ...(await prepareKernel(file, { signal })), warnings: Promise.resolve([]) };
+  }
+  const { inspectInitrdFile, InitrdStream } = await import('../../hypervisor-shim/initrd/index.js');
   const asItIs = { kind: 'raw', note: null, fixedAddressReason: null } as const;
-  if (file === '-') return { ...asItIs, source: process.stdin };
-  if (!flags.kernel) return { ...asItIs, source: file };
-  const { prepareKernel } = await import('../../hypervisor-shim/kernel.js');
-  return prepareKernel(file, { signal });
+  const hints = { isInitrd: flags.initrd === true, name };
+  if (file === '-') {
+    const stream = new InitrdStream(process.stdin, hints);
+    return { ...asItIs, source: stream.source, warnings: stream.warnings };
+  }
+  // What cannot be read is the upload's to say.
+  const warnings = inspectInitrdFile(file, hints).catch(() => []);
+  return { ...asItIs, source: file, warnings };
 }
 
 function printReport(report: UploadReport, notes: (string | null)[]): void {

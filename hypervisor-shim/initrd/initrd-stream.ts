@@ -1,0 +1,40 @@
+import { Readable } from 'node:stream';
+import { BoundedBytes } from './bounded-bytes.js';
+import { type InitrdHints, inspectInitrd } from './inspect.js';
+
+/** So much of a stream is kept to be looked at. */
+const PREFIX_BYTES = 1 << 20;
+
+/** A stream that goes on to an upload while its first bytes are kept, to see what Linux would refuse of them. */
+export class InitrdStream {
+  /** The same bytes as the stream's. */
+  readonly source: Readable;
+  /** Known when the source has come to its end. */
+  readonly warnings: Promise<string[]>;
+
+  constructor(stream: Readable, hints: InitrdHints) {
+    const parts: Buffer[] = [];
+    let kept = 0;
+    let inspected!: (warnings: string[] | Promise<string[]>) => void;
+    this.warnings = new Promise((resolve) => {
+      inspected = resolve;
+    });
+    async function* passOn(): AsyncGenerator<Buffer> {
+      let bytes = 0;
+      for await (const part of stream as AsyncIterable<Buffer>) {
+        bytes += part.length;
+        if (kept < PREFIX_BYTES) {
+          parts.push(part);
+          kept += part.length;
+        }
+        yield part;
+      }
+      inspected(warningsOf(Buffer.concat(parts), bytes === kept, hints));
+    }
+    this.source = Readable.from(passOn());
+  }
+}
+
+async function warningsOf(prefix: Buffer, isComplete: boolean, hints: InitrdHints): Promise<string[]> {
+  return (await inspectInitrd(BoundedBytes.ofPrefix(prefix, isComplete), hints)).warnings;
+}
