@@ -12,6 +12,8 @@ static_assert(std::endian::native == std::endian::little, "regions are little-en
 inline constexpr char kRegionMagic[8] = {'V', 'O', 'L', 'L', 'E', 'Y', 'R', 'G'};
 inline constexpr char kHandOutMagic[8] = {'V', 'O', 'L', 'L', 'E', 'Y', 'F', 'D'};
 inline constexpr uint32_t kLayoutVersion = 2;
+/// The version of a region whose readers or owners have to know a feature: all is as in version 2 but for its features.
+inline constexpr uint32_t kLayoutVersionFeatures = 3;
 inline constexpr uint32_t kRegionHeaderBytes = 4096;
 /// Where the node that owns the region keeps its own copy of the header, and its ledger.
 inline constexpr uint32_t kOwnHeaderOffset = 2048;
@@ -47,6 +49,29 @@ struct RegionHeader {
 };
 static_assert(sizeof(RegionHeader) == 104 && offsetof(RegionHeader, checksum) == 88);
 
+/// What a region has beyond version 2: bits of features, which docs/protocol.md lists. Later versions may put further fields
+/// between `owners` and the checksum, which is XXH3 of all of the block before it and its last 8 bytes.
+struct FeatureBlock {
+  uint32_t bytes;  // of the block; 0: there is none
+  uint32_t reserved;
+  uint64_t compatible;  // whoever does not know one goes on
+  uint64_t readers;     // a one-sided reader that does not know one refuses the region, and so does an owner
+  uint64_t owners;      // a node that does not know one refuses the region file; a reader goes on
+  uint64_t checksum;
+};
+static_assert(sizeof(FeatureBlock) == 40);
+/// What this version knows of them.
+inline constexpr uint64_t kReaderFeatures = 0;
+inline constexpr uint64_t kOwnerFeatures = 0;
+
+/// The header with the room for its features. What is behind, up to the ledger, is for words that change while a region lives.
+struct RegionHead {
+  RegionHeader header;
+  FeatureBlock features;
+  uint8_t room[368];  // for longer blocks of features
+};
+static_assert(sizeof(RegionHead) == 512 && offsetof(RegionHead, features) == 104);
+
 struct Entry {
   uint64_t fingerprint;  // 0: empty
   uint64_t address;      // of the value, from the region's first byte
@@ -76,7 +101,8 @@ struct SlotHeader {
   uint32_t state;
   uint64_t headXxh3;  // see HeadHash
   uint32_t seen;
-  uint8_t reserved[4];
+  uint16_t extraBytes;  // of fields of later versions, between this header and the text
+  uint8_t reserved[2];
 };
 static_assert(sizeof(SlotHeader) == kSlotHeaderBytes && offsetof(SlotHeader, headXxh3) == 48);
 

@@ -90,8 +90,10 @@ LocalRegion::LocalRegion(int fd, const std::string& path) {
   mapping_ = Mapping(fd, bytes, PROT_READ);
   if (!mapping_) refuse(SystemMessage("mmap", errno));
   madvise(mapping_.data(), mapping_.bytes(), MADV_DONTDUMP);
-  std::memcpy(&header_, mapping_.data(), sizeof header_);
-  if (const char* fault = FaultOf(header_, bytes)) refuse(fault);
+  RegionHead head;
+  std::memcpy(&head, mapping_.data(), sizeof head);
+  if (const char* fault = FaultOf(head, bytes, RegionRole::kReader)) refuse(fault);
+  header_ = head.header;
 }
 
 Hashtable LocalRegion::table() const {

@@ -50,7 +50,7 @@ std::optional<Region::Item> Region::WellFormed(uint64_t slot) const {
   const uint32_t valueOffset = header->valueOffset;
   const bool fits = header->keyBytes >= 1 && header->keyBytes <= kKeyBytesMax &&
                     header->textBytes >= kTextKeyOffset + header->keyBytes && valueOffset % kSlotUnitBytes == 0 &&
-                    valueOffset >= kSlotHeaderBytes + header->textBytes && valueOffset <= kArenaPageBytes &&
+                    valueOffset >= kSlotHeaderBytes + header->extraBytes + header->textBytes && valueOffset <= kArenaPageBytes &&
                     slot + valueOffset + header->valueBytes + sizeof kValueEnd <= header_.arenaBytes;
   if (!fits) return std::nullopt;
   const uint8_t* value = arena() + slot + valueOffset;

@@ -98,6 +98,7 @@ class Region {
   void MakeFile(const Options& options);
   void TakeUp(const Options& options);
   void Publish();
+  void EmptyTable();
   void Restore();
   void RestorePage(uint64_t page, uint32_t slotBytes);
   bool RestoreItem(uint64_t slot, uint32_t slotBytes);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -97,12 +98,20 @@ bool RegionMemory::Reserve(uint64_t offset, uint64_t bytes) const {
   return result == 0;
 }
 
-void RegionMemory::Zero(uint64_t offset, uint64_t bytes) const {
+bool RegionMemory::Zero(uint64_t offset, uint64_t bytes) const {
+  const uint64_t end = offset + bytes;
+  const uint64_t first = std::min(end, (offset + pageBytes_ - 1) / pageBytes_ * pageBytes_);
+  const uint64_t last = std::max(first, end / pageBytes_ * pageBytes_);
+  std::memset(mapping_.data() + offset, 0, first - offset);
+  std::memset(mapping_.data() + last, 0, end - last);
   constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  // Huge pages of which only a part lies in the hole are left as they are by some kernels.
-  const bool punched =
-      pageBytes_ == kSmallPageBytes && fallocate(fd_.get(), kPunch, static_cast<off_t>(offset), static_cast<off_t>(bytes)) == 0;
-  if (!punched) std::memset(mapping_.data() + offset, 0, bytes);
+  const auto from = static_cast<off_t>(first);
+  const auto length = static_cast<off_t>(last - first);
+  if (length == 0 || fallocate(fd_.get(), kPunch, from, length) == 0) return true;
+  // What cannot be given back may have holes all the same.
+  if (!Reserve(first, last - first)) return false;
+  std::memset(mapping_.data() + first, 0, last - first);
+  return true;
 }
 
 void RegionMemory::Unlock() {

@@ -24,8 +24,9 @@ class RegionMemory {
   /// Makes a range of a file's memory present, so that a full file system is an error and not a SIGBUS. False when there
   /// is not enough. Does nothing with a memfd.
   bool Reserve(uint64_t offset, uint64_t bytes) const;
-  /// Fills a range with zeros, giving its memory back where possible.
-  void Zero(uint64_t offset, uint64_t bytes) const;
+  /// Fills a range with zeros, giving its memory back where possible; pages at its ends that are in the range in part only
+  /// have to be present. False when there is no memory.
+  bool Zero(uint64_t offset, uint64_t bytes) const;
 
   /// Lets other processes have the file; the mapping stays.
   void Unlock();

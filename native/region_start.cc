@@ -30,7 +30,7 @@ uint64_t NewEpoch() {
   return epoch;
 }
 
-/// The header of a new region; its checksum is right.
+/// The header of a new region, without its checksum.
 RegionHeader Geometry(const Region::Options& options, uint64_t backingPageBytes) {
   const bool isPinned = backingPageBytes != kSmallPageBytes;
   const uint64_t items = isPinned ? options.tableItemsPinned : options.tableItems;
@@ -51,12 +51,16 @@ RegionHeader Geometry(const Region::Options& options, uint64_t backingPageBytes)
   header.backingPageBytes = backingPageBytes;
   header.regionBytes = RoundUp(header.arenaOffset + header.arenaBytes, backingPageBytes);
   header.bucketCount = std::min(header.bucketCapacity, kBucketsAtStart);
-  header.checksum = Hash64(&header, offsetof(RegionHeader, checksum));
   return header;
 }
 
 [[noreturn]] void Refuse(const std::string& path, const std::string& why) {
   throw Error("ERR_VOLLEY_LAYOUT", "the region file " + path + " cannot be taken up again: " + why);
+}
+
+[[noreturn]] void RefuseWithoutMemory(const std::string& path) {
+  throw Error("ERR_VOLLEY_MEMORY", SystemMessage("the region file " + path + " cannot have all of its memory", errno) +
+                                       "; make its file system larger, or free some of it; the file stays as it is");
 }
 
 std::string MiB(uint64_t bytes) { return std::to_string(bytes / kArenaPageBytes) + " MiB"; }
@@ -113,11 +117,12 @@ void Region::MakeFile(const Options& options) {
   }
   memory_.Map(header_.regionBytes);
   // The magic comes last: without it, the file was never finished.
-  auto* own = reinterpret_cast<RegionHeader*>(memory_.data() + kOwnHeaderOffset);
-  std::memcpy(reinterpret_cast<uint8_t*>(own) + sizeof own->magic, header_.magic + sizeof own->magic,
-              sizeof header_ - sizeof own->magic);
+  RegionHead head{.header = header_};
+  Seal(head);
+  uint8_t* own = memory_.data() + kOwnHeaderOffset;
+  std::memcpy(own + sizeof kRegionMagic, reinterpret_cast<uint8_t*>(&head) + sizeof kRegionMagic, sizeof head - sizeof kRegionMagic);
   std::atomic_thread_fence(std::memory_order_release);
-  std::memcpy(own->magic, header_.magic, sizeof own->magic);
+  std::memcpy(own, kRegionMagic, sizeof kRegionMagic);
 }
 
 /// Checks what a file holds and takes its header; does nothing when a node was stopped while it made the file.
@@ -127,7 +132,11 @@ void Region::TakeUp(const Options& options) {
   const uint64_t bytes = memory_.fileBytes();
   if (bytes < kRegionHeaderBytes) Refuse(path, "it is too short to be one" + remedy);
   memory_.Map(bytes);
-  std::memcpy(&header_, memory_.data() + kOwnHeaderOffset, sizeof header_);
+  // Where the file has a hole, reading takes memory too.
+  if (!memory_.Reserve(0, kRegionHeaderBytes)) RefuseWithoutMemory(path);
+  RegionHead head;
+  std::memcpy(&head, memory_.data() + kOwnHeaderOffset, sizeof head);
+  header_ = head.header;
   const std::string magic(header_.magic, sizeof header_.magic);
   if (magic == std::string(sizeof header_.magic, '\0')) {
     const uint8_t* start = memory_.data();
@@ -135,8 +144,8 @@ void Region::TakeUp(const Options& options) {
     if (!std::all_of(start, start + kOwnHeaderOffset, is_zero)) Refuse(path, "it is something else" + remedy);
     return;
   }
-  header_.bucketCount = std::min(header_.bucketCapacity, kBucketsAtStart);
-  if (const char* fault = FaultOf(header_, bytes)) Refuse(path, fault + remedy);
+  head.header.bucketCount = header_.bucketCount = std::min(header_.bucketCapacity, kBucketsAtStart);
+  if (const char* fault = FaultOf(head, bytes, RegionRole::kOwner)) Refuse(path, fault + remedy);
   const uint64_t pages = header_.arenaBytes / kArenaPageBytes;
   if (header_.tableOffset < kRegionHeaderBytes + pages * sizeof(uint32_t) || header_.arenaOffset % kSlotUnitBytes != 0) {
     Refuse(path, "its page directory does not fit" + remedy);
@@ -147,21 +156,28 @@ void Region::TakeUp(const Options& options) {
   }
   if (!memory_.Reserve(0, header_.tableOffset + header_.bucketCount * sizeof(Bucket)) ||
       !memory_.Reserve(header_.arenaOffset, header_.arenaBytes)) {
-    Refuse(path, SystemMessage("its memory is not there", errno));
+    RefuseWithoutMemory(path);
   }
   restored_ = Restored{};
 }
 
-/// Writes the header that readers see, of a new epoch, over an empty table.
+/// Writes the header that readers see, of a new epoch, and makes the table empty.
 void Region::Publish() {
-  if (restored_) {
-    memory_.Zero(header_.tableOffset, header_.bucketCapacity * sizeof(Bucket));
-    memory_.Reserve(header_.tableOffset, header_.bucketCount * sizeof(Bucket));
-    header_.epoch = NewEpoch();
-    header_.checksum = Hash64(&header_, offsetof(RegionHeader, checksum));
-  }
-  std::memcpy(memory_.data(), &header_, sizeof header_);
+  if (restored_) header_.epoch = NewEpoch();
+  RegionHead head{.header = header_};
+  Seal(head);
+  header_ = head.header;
+  // Before the table: who still reads by an older header must not go by a bucket count whose memory is given back.
+  std::memcpy(memory_.data(), &head, sizeof head);
+  if (restored_) EmptyTable();
   table_ = Hashtable(reinterpret_cast<Bucket*>(memory_.data() + header_.tableOffset), header_.bucketCount);
+}
+
+/// Zeroes the buckets in use, whose memory is reserved and stays so, and gives the memory of all others back.
+void Region::EmptyTable() {
+  const uint64_t end = header_.tableOffset + header_.bucketCount * sizeof(Bucket);
+  std::memset(memory_.data() + header_.tableOffset, 0, end - header_.tableOffset);
+  if (!memory_.Zero(end, header_.arenaOffset - end)) RefuseWithoutMemory(memory_.path());
 }
 
 /// Makes the table anew from the slots. Values are not looked at: IsIntact() does that, when one is wanted.

@@ -27,8 +27,10 @@ RemoteRegion::RemoteRegion(const Options& options)
       domain_(FabricDomain::Open(info_)),
       readsOutstandingMax_(ReadsOutstandingMax(info_)) {
   const std::unique_ptr<FabricConnection> connection = Connect();
-  ReadNow(*connection, 0, &header_, sizeof header_, options.timeoutMs);
-  if (const char* fault = FaultOf(header_, 0)) {
+  RegionHead head{};
+  ReadNow(*connection, 0, &head, sizeof head, options.timeoutMs);
+  header_ = head.header;
+  if (const char* fault = FaultOf(head, 0, RegionRole::kReader)) {
     throw Error("ERR_VOLLEY_LAYOUT", "the region that " + options.query.host + " offers over " + options.query.provider + " cannot be used: " + fault);
   }
   bucketCount_ = header_.bucketCount;

@@ -15,7 +15,22 @@ export const ARENA_OFFSET = 135168;
 const ARENA_BYTES = 1_054_720;
 const REGION_BYTES = 1_191_936; // the end of the arena, rounded up to 4096
 
-const hash64 = (bytes: Buffer): bigint => xxhash.XXHash3.hash(bytes).readBigUInt64BE();
+export const hash64 = (bytes: Buffer): bigint => xxhash.XXHash3.hash(bytes).readBigUInt64BE();
+
+/** A block of features as docs/protocol.md tells it. */
+export function featureBlock(
+  { compatible = 0n, readers = 0n, owners = 0n }: { compatible?: bigint; readers?: bigint; owners?: bigint },
+  more = Buffer.alloc(0),
+): Buffer {
+  const block = Buffer.alloc(32 + more.length + 8);
+  block.writeUInt32LE(block.length, 0);
+  block.writeBigUInt64LE(compatible, 8);
+  block.writeBigUInt64LE(readers, 16);
+  block.writeBigUInt64LE(owners, 24);
+  more.copy(block, 32);
+  block.writeBigUInt64LE(hash64(block.subarray(0, -8)), block.length - 8);
+  return block;
+}
 
 /** A region written byte by byte from docs/protocol.md, independently of the native code, for lies of all kinds. */
 export class CraftedRegion {
@@ -44,6 +59,12 @@ export class CraftedRegion {
   /** Makes the header's checksum right again. */
   seal(): this {
     this.bytes.writeBigUInt64LE(hash64(this.bytes.subarray(0, 88)), 88);
+    return this;
+  }
+
+  /** Writes the block of features, and its checksum. @param more fields of a later version, behind the known ones */
+  features(told: { compatible?: bigint; readers?: bigint; owners?: bigint }, more = Buffer.alloc(0)): this {
+    featureBlock(told, more).copy(this.bytes, 104);
     return this;
   }
 
