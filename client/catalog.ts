@@ -1,11 +1,13 @@
 import { isVolleyError, VolleyError } from '../src/errors.js';
-import { isManifestKey } from '../src/keys.js';
+import { isManifestKey, isNodeListKey } from '../src/keys.js';
 import { decodeRoot, type ImageKind, type Manifest, type ManifestRoot } from '../src/manifest.js';
 import type { ClusterNode } from './cluster-node.js';
 import { Completeness } from './completeness.js';
 import { mapLimited } from './deadline.js';
 import type { ManifestStore } from './manifest-store.js';
 import { listItems } from './metadump.js';
+import type { FoundNodeList } from './node-lists.js';
+import type { Placement, Placements } from './placement.js';
 
 /** More manifests than this on one node are taken for a fault of the node. */
 const MANIFESTS_PER_NODE_MAX = 1_000_000;
@@ -23,6 +25,10 @@ export interface FoundManifest {
   manifest: Manifest | null;
   /** What is wrong with it, or null. */
   damaged: string | null;
+  /** Where its chunks lie. */
+  placement: Placement;
+  /** Chunks that are not where they belong; null when it is damaged. */
+  missingChunks: number | null;
 }
 
 /** An image as a listing tells it. All but `key` and `node` are null when they cannot be read. */
@@ -40,53 +46,73 @@ export interface ImageInfo {
   /** Chunks that the nodes have lost; 0 when the image is whole. */
   missingChunks: number | null;
   damaged: string | null;
+  /** The node list that it was stored with; null when the manifest does not tell (Volley 0.1 did not record it). */
+  nodes: string[] | null;
+  /** How this client's node list differs from that one: `a:1,b:1; this node list lacks b:1`. Null when it does not. */
+  nodeListDifference: string | null;
+}
+
+/** What there is on the nodes besides chunks. */
+interface Places {
+  /** Manifest keys and where they stand: with their owner, or else with some other node. */
+  manifests: Map<string, ClusterNode>;
+  nodeLists: FoundNodeList[];
 }
 
 /** What images there are: the union over the nodes' own listings. */
 export class Catalog {
   readonly #nodes: readonly ClusterNode[];
   readonly #manifests: ManifestStore;
+  readonly #placements: Placements;
   readonly #timeoutMs: number;
 
-  constructor(nodes: readonly ClusterNode[], manifests: ManifestStore, timeoutMs: number) {
+  constructor(
+    nodes: readonly ClusterNode[],
+    manifests: ManifestStore,
+    placements: Placements,
+    timeoutMs: number,
+  ) {
     this.#nodes = nodes;
     this.#manifests = manifests;
+    this.#placements = placements;
     this.#timeoutMs = timeoutMs;
   }
 
   /** All images, by name; damaged ones among them. @throws VolleyError of a node that fails */
   async images(signal?: AbortSignal): Promise<ImageInfo[]> {
     const infos: ImageInfo[] = [];
-    const chunks = new Completeness((key) => this.#manifests.owner(key));
-    const places = await this.#places(signal, chunks);
-    await mapLimited([...places], PARALLEL, async ([key, node]) => {
-      const found = await this.#fetch(key, node, signal);
-      if (!found) return;
-      const missing = found.manifest && (await chunks.missingOf(found.manifest, signal));
-      infos.push(infoOf(found, missing));
-    });
+    await this.visit((found) => infos.push(infoOf(found)), signal);
     return infos.sort((a, b) => ((a.name ?? a.key) < (b.name ?? b.key) ? -1 : 1));
   }
 
-  /** Hands over every manifest, fetched and checked; only a few are in memory at a time. */
-  async visit(onFound: (found: FoundManifest) => void, signal?: AbortSignal): Promise<void> {
-    const places = await this.#places(signal);
-    await mapLimited([...places], PARALLEL, async ([key, node]) => {
+  /**
+   * Hands over every manifest, fetched and checked; only a few are in memory at a time.
+   * @returns the records of node lists that nodes hold
+   */
+  async visit(onFound: (found: FoundManifest) => void, signal?: AbortSignal): Promise<FoundNodeList[]> {
+    const chunks = new Completeness(this.#nodes);
+    const places = await this.#places(chunks, signal);
+    await mapLimited([...places.manifests], PARALLEL, async ([key, node]) => {
       const found = await this.#fetch(key, node, signal);
-      if (found) onFound(found);
+      if (!found) return;
+      const missing = found.manifest && (await chunks.missingOf(found.manifest, found.placement, signal));
+      onFound({ ...found, missingChunks: missing });
     });
+    return places.nodeLists;
   }
 
-  /** Manifest keys and where they stand: with their owner, or else with some other node. */
-  async #places(signal?: AbortSignal, chunks?: Completeness): Promise<Map<string, ClusterNode>> {
-    const places = new Map<string, ClusterNode>();
+  async #places(chunks: Completeness, signal?: AbortSignal): Promise<Places> {
+    const places: Places = { manifests: new Map(), nodeLists: [] };
+    const { manifests, nodeLists } = places;
     const listNode = async (node: ClusterNode) => {
       let count = 0;
       const onItem = ({ key }: { key: string }) => {
-        chunks?.note(node, key);
-        if (!isManifestKey(key)) return;
+        chunks.note(node, key);
+        if (isNodeListKey(key)) nodeLists.push({ key, node });
+        else if (!isManifestKey(key)) return;
         if (++count > MANIFESTS_PER_NODE_MAX) throw tooMany(node.name);
-        if (!places.has(key) || this.#manifests.owner(key) === node) places.set(key, node);
+        if (isManifestKey(key) && (!manifests.has(key) || this.#manifests.owner(key) === node))
+          manifests.set(key, node);
       };
       await listItems(node, this.#timeoutMs, onItem, signal);
     };
@@ -99,13 +125,15 @@ export class Catalog {
     const bytes = await node.control.get(key, signal);
     if (!bytes) return null;
     const place = { key, node: node.name, image: key };
-    const found = { key, node: node.name, root: null as ManifestRoot | null, manifest: null };
+    const unread = { root: null, manifest: null, placement: this.#placements.own, missingChunks: null };
+    const found: FoundManifest = { key, node: node.name, ...unread, damaged: null };
     try {
-      found.root = decodeRoot(bytes, place);
-      const owner = this.#manifests.owner(key);
-      if (owner !== node) return { ...found, damaged: misplaced(node, owner) };
-      const manifest = await this.#manifests.complete(found.root, place, signal);
-      return { ...found, manifest, damaged: null };
+      const root = decodeRoot(bytes, place);
+      found.root = root;
+      found.placement = this.#placements.of(root.nodes);
+      found.damaged = this.#manifests.misplaced(root, node);
+      if (found.damaged === null) found.manifest = await this.#manifests.complete(root, place, signal);
+      return found;
     } catch (error) {
       if (!isVolleyError(error) || error.code !== 'ERR_VOLLEY_MANIFEST') throw error;
       return { ...found, damaged: error.message };
@@ -113,17 +141,12 @@ export class Catalog {
   }
 }
 
-function misplaced(node: ClusterNode, owner: ClusterNode): string {
-  const place = `its manifest stands on node ${node.name}, but by this node list it belongs to ${owner.name}`;
-  return `${place}; use the node list of its upload, or upload it again`;
-}
-
 function tooMany(node: string): VolleyError {
   const text = `node ${node} lists more than ${MANIFESTS_PER_NODE_MAX} images; is it a sane node?`;
   return new VolleyError('ERR_VOLLEY_PROTOCOL', text);
 }
 
-function infoOf({ key, node, root, damaged }: FoundManifest, missingChunks: number | null): ImageInfo {
+function infoOf({ key, node, root, damaged, placement, missingChunks }: FoundManifest): ImageInfo {
   return {
     name: root?.name ?? null,
     key,
@@ -136,5 +159,7 @@ function infoOf({ key, node, root, damaged }: FoundManifest, missingChunks: numb
     createdMs: root?.createdMs ?? null,
     missingChunks,
     damaged,
+    nodes: root?.nodes?.map(({ name }) => name) ?? null,
+    nodeListDifference: placement.difference,
   };
 }

@@ -15,7 +15,9 @@ import { type LoadOptions, LoadRun } from './load/load-run.js';
 import type { LoadReport } from './load/report.js';
 import { countShared } from './load/sources.js';
 import { ManifestStore } from './manifest-store.js';
+import { NodeLists } from './node-lists.js';
 import { type OrphansReport, removeOrphans } from './orphans.js';
+import { Placements, sameNodeTwice } from './placement.js';
 import { ReadsReporter } from './reads-reporter.js';
 import { type RemoveReport, removeImage } from './remove.js';
 import { makeClientTls } from './secure.js';
@@ -54,6 +56,8 @@ export interface ConnectStages {
 /** A connection to all storage nodes of a cluster. */
 export class Cluster {
   readonly #ring: Ring;
+  readonly #placements: Placements;
+  readonly #nodeLists: NodeLists;
   readonly #manifests: ManifestStore;
   readonly #catalog: Catalog;
   readonly #hashes = new HashPool();
@@ -67,15 +71,18 @@ export class Cluster {
     readonly timeoutMs: number,
   ) {
     this.#ring = new Ring(nodes.map(({ name }) => name));
-    this.#manifests = new ManifestStore(nodes, this.#ring);
-    this.#catalog = new Catalog(nodes, this.#manifests, timeoutMs);
-    this.#usage = new UsageReporter(nodes, this.#ring, timeoutMs);
+    this.#placements = new Placements(nodes, this.#ring);
+    this.#nodeLists = new NodeLists(nodes, this.#placements, timeoutMs);
+    this.#manifests = new ManifestStore(nodes, this.#placements, this.#nodeLists);
+    this.#catalog = new Catalog(nodes, this.#manifests, this.#placements, timeoutMs);
+    this.#usage = new UsageReporter(nodes, this.#placements, timeoutMs);
     this.#reads = new ReadsReporter(nodes, timeoutMs);
   }
 
   /**
    * Reaches every node, in parallel, and chooses how to read from it.
-   * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _AUTH, _PROTOCOL or _TRANSPORT that names the node; ERR_VOLLEY_USAGE
+   * @throws VolleyError ERR_VOLLEY_NODE_DOWN, _TIMEOUT, _AUTH, _PROTOCOL or _TRANSPORT that names the node;
+   * ERR_VOLLEY_NODE_LIST when two entries of the list are one node; ERR_VOLLEY_USAGE
    */
   static async connect(options: ConnectOptions): Promise<Cluster> {
     const { transport = 'auto', fabric = 'auto', timeoutMs = TIMEOUT_MS_DEFAULT } = options;
@@ -93,6 +100,11 @@ export class Cluster {
     if (failed) {
       for (const node of nodes) closeNode(node);
       throw (failed as PromiseRejectedResult).reason;
+    }
+    const twice = sameNodeTwice(nodes);
+    if (twice) {
+      for (const node of nodes) closeNode(node);
+      throw namedTwice(twice);
     }
     const stages = {
       connectMs: Math.max(...connected.map(({ connectMs }) => connectMs)),
@@ -124,9 +136,13 @@ export class Cluster {
    */
   async load(image: Manifest, options: LoadOptions): Promise<LoadReport> {
     const { name, imageBytes, chunkBytes, chunkCount, records } = image;
-    const target = { label: quote(name), bytes: imageBytes, chunkBytes, records, firstChunk: 0, chunkCount };
+    const placement = this.#placements.of(image.nodes);
+    const target = {
+      ...{ label: quote(name), bytes: imageBytes, chunkBytes, records },
+      ...{ firstChunk: 0, chunkCount, lossHelp: placement.lossHelp },
+    };
     const startMs = performance.now();
-    const run = new LoadRun(this.nodes, this.#ring, target, options).run();
+    const run = new LoadRun(this.nodes, placement, target, options).run();
     const { nodes, zeroChunks, readNs, verifyNs } = await run;
     const ms = performance.now() - startMs;
     this.#usage.report(image);
@@ -134,6 +150,7 @@ export class Cluster {
     const busyNs = readNs + verifyNs || 1;
     return {
       name,
+      nodeListDifference: placement.difference,
       bytes: imageBytes,
       chunks: chunkCount,
       zeroChunks,
@@ -162,10 +179,12 @@ export class Cluster {
     const lastChunk = Math.floor((offset + length - 1) / chunkBytes);
     const bytes = (lastChunk - firstChunk) * chunkBytes + chunkLength(lastChunk, imageBytes, chunkBytes);
     const part = records.slice(firstChunk * RECORD_BYTES, (lastChunk + 1) * RECORD_BYTES);
-    const target = { label: quote(name), bytes, chunkBytes, records: part, firstChunk, chunkCount };
+    const placement = this.#placements.of(image.nodes);
+    const { lossHelp } = placement;
+    const target = { label: quote(name), bytes, chunkBytes, records: part, firstChunk, chunkCount, lossHelp };
     const destination = native().GuestMemory.create(bytes);
     try {
-      await new LoadRun(this.nodes, this.#ring, target, { destination, destinationIsZero: true }).run();
+      await new LoadRun(this.nodes, placement, target, { destination, destinationIsZero: true }).run();
       return destination.read(offset - firstChunk * chunkBytes, length);
     } finally {
       destination.close();
@@ -181,17 +200,21 @@ export class Cluster {
    * Removes an image and the chunks that only it uses.
    * @throws VolleyError ERR_VOLLEY_NOT_FOUND, _NAME, _CONFLICT when another image took its place meanwhile, or that of a node that fails
    */
-  remove(name: string, signal?: AbortSignal): Promise<RemoveReport> {
-    return removeImage({ ...this.#target, catalog: this.#catalog }, name, signal);
+  async remove(name: string, signal?: AbortSignal, options: RemoveOptions = {}): Promise<RemoveReport> {
+    return removeImage(this.#removal(options), name, signal);
   }
 
   /**
    * Removes chunks that no image uses.
    * @param minAgeS chunks that were touched in that many seconds stay, for an upload may be about to need them
-   * @throws VolleyError ERR_VOLLEY_MANIFEST when a damaged image forbids it, or that of a node that fails
+   * @throws VolleyError ERR_VOLLEY_MANIFEST or ERR_VOLLEY_NODE_LIST when an image forbids it, or that of a node that fails
    */
-  removeOrphans(minAgeS: number, signal?: AbortSignal): Promise<OrphansReport> {
-    return removeOrphans({ ...this.#target, catalog: this.#catalog }, minAgeS, signal);
+  async removeOrphans(
+    minAgeS: number,
+    signal?: AbortSignal,
+    options: RemoveOptions = {},
+  ): Promise<OrphansReport> {
+    return removeOrphans(this.#removal(options), minAgeS, signal);
   }
 
   /** Ends all connections, mappings and threads. An upload that is under way fails. */
@@ -202,8 +225,32 @@ export class Cluster {
   }
 
   get #target() {
-    return { nodes: this.nodes, ring: this.#ring, manifests: this.#manifests, timeoutMs: this.timeoutMs };
+    return {
+      ...{ nodes: this.nodes, ring: this.#ring, placements: this.#placements, nodeLists: this.#nodeLists },
+      ...{ manifests: this.#manifests, timeoutMs: this.timeoutMs },
+    };
   }
+
+  #removal({ goneNodes = [] }: RemoveOptions) {
+    const names = goneNodes.length === 0 ? [] : parseNodeList(goneNodes).map(({ name }) => name);
+    const present = names.find((name) => this.nodes.some((node) => node.name === name));
+    if (present !== undefined) {
+      const text = `node ${present} is in the node list: it cannot be gone; leave it out of either`;
+      throw new VolleyError('ERR_VOLLEY_USAGE', text);
+    }
+    return { ...this.#target, catalog: this.#catalog, goneNodes: names };
+  }
+}
+
+/** How to remove. */
+export interface RemoveOptions {
+  /** Nodes that are gone for good, with what they held: images may have been stored with a list that had them. */
+  goneNodes?: readonly string[];
+}
+
+function namedTwice([one, other]: [string, string]): VolleyError {
+  const text = `the node list names one node twice: ${one} and ${other} are the same; leave one of them out`;
+  return new VolleyError('ERR_VOLLEY_NODE_LIST', text);
 }
 
 function closeNode(node: ClusterNode): void {

@@ -1,9 +1,12 @@
 import { DigestSet } from '../src/digest-set.js';
 import { VolleyError } from '../src/errors.js';
-import { CHUNK_KEY_PREFIX, isChunkKey } from '../src/keys.js';
+import { CHUNK_KEY_PREFIX, isChunkKey, partitionOfDigest } from '../src/keys.js';
+import { isZeroRecord, RECORD_BYTES } from '../src/manifest.js';
+import type { PartitionMap } from '../src/ring.js';
 import type { ClusterNode } from './cluster-node.js';
 import { type ListedItem, listItems } from './metadump.js';
-import { addDigests } from './remove.js';
+import type { FoundNodeList } from './node-lists.js';
+import { RemovalGuard } from './removal-guard.js';
 import { freeChunks, type SentenceTarget } from './sentence.js';
 
 /** Seconds that an orphan must not have been touched: younger ones may belong to an upload that is under way. */
@@ -25,7 +28,8 @@ export interface OrphansReport {
 /**
  * Removes chunks that no manifest refers to: what interrupted uploads and replaced images left.
  * @param minAgeS seconds; chunks touched more lately stay
- * @throws VolleyError ERR_VOLLEY_MANIFEST when a manifest is damaged, for what it refers to is not known
+ * @throws VolleyError ERR_VOLLEY_MANIFEST when a manifest is damaged, for what it refers to is not known;
+ * ERR_VOLLEY_NODE_LIST when images were stored with another node list, or look so
  */
 export async function removeOrphans(
   target: SentenceTarget,
@@ -33,17 +37,19 @@ export async function removeOrphans(
   signal?: AbortSignal,
 ): Promise<OrphansReport> {
   const startMs = performance.now();
-  const used = await usedDigests(target, signal);
+  const { used, nodeLists } = await usedDigests(target, signal);
   const listedMs = performance.now() - startMs;
   const found = [];
-  for (const node of target.nodes) found.push(await orphansOn(node, used, minAgeS, target.timeoutMs, signal));
+  for (const [index, node] of target.nodes.entries())
+    found.push(await orphansOn(node, used[index]!, minAgeS, target.timeoutMs, signal));
   const items = found.map(({ orphans }) => orphans);
-  const { rescued, seconds, keptReason } = await freeChunks(target, items, listedMs, signal);
+  const { rescued, absent, seconds, keptReason } = await freeChunks(target, items, listedMs, signal);
   const nodes = found.map(({ orphans, youngChunks }, index) => ({
     name: target.nodes[index]!.name,
-    removedChunks: keptReason ? 0 : orphans.size - rescued[index]!.size,
+    removedChunks: keptReason ? 0 : orphans.size - new Set([...rescued[index]!, ...absent[index]!]).size,
     youngChunks,
   }));
+  if (!keptReason && target.goneNodes.length > 0) await target.nodeLists.forget(nodeLists);
   return {
     removedChunks: nodes.reduce((sum, { removedChunks }) => sum + removedChunks, 0),
     youngChunks: nodes.reduce((sum, { youngChunks }) => sum + youngChunks, 0),
@@ -53,18 +59,31 @@ export async function removeOrphans(
   };
 }
 
-async function usedDigests({ catalog }: SentenceTarget, signal?: AbortSignal): Promise<DigestSet> {
-  const used = new DigestSet();
-  const damaged: string[] = [];
-  await catalog.visit(({ key, manifest, root }) => {
-    if (!manifest) damaged.push(root?.name ?? key);
-    addDigests(manifest?.records ?? null, used);
-    addDigests(root?.pieces ?? null, used);
+/** Per node the contents that images use there, and the records of node lists that the nodes hold. */
+async function usedDigests(
+  target: SentenceTarget,
+  signal?: AbortSignal,
+): Promise<{ used: DigestSet[]; nodeLists: FoundNodeList[] }> {
+  const used = target.nodes.map(() => new DigestSet());
+  const guard = new RemovalGuard(target.goneNodes);
+  const nodeLists = await target.catalog.visit((found) => {
+    guard.note(found);
+    addDigests(found.manifest?.records ?? null, used, found.placement);
+    addDigests(found.root?.pieces ?? null, used, found.placement);
   }, signal);
-  if (damaged.length === 0) return used;
-  const why = `${damaged.length} images are damaged, and what they use is not known`;
-  const text = `no chunk was removed: ${why}; see volley images, then upload or remove them`;
-  throw new VolleyError('ERR_VOLLEY_MANIFEST', text);
+  const list = await target.nodeLists.objection(nodeLists, target.goneNodes, signal);
+  const objection = guard.objection('') ?? (list && new VolleyError('ERR_VOLLEY_NODE_LIST', list));
+  if (!objection) return { used, nodeLists };
+  const { code, message } = objection;
+  throw new VolleyError(code, `no chunk was removed: ${message}`, { cause: objection });
+}
+
+/** Adds what the records of a manifest, or of its body's pieces, stand for, where it lies. */
+function addDigests(records: Uint8Array | null, used: readonly DigestSet[], placement: PartitionMap): void {
+  for (let offset = 0; records && offset < records.length; offset += RECORD_BYTES) {
+    if (isZeroRecord(records, offset)) continue;
+    used[placement.node(partitionOfDigest(records, offset))]!.add(records, offset);
+  }
 }
 
 /** Chunks on one node that no image uses. Those that have an exptime are being freed already. */

@@ -1,21 +1,34 @@
 import { DigestSet } from '../src/digest-set.js';
 import { isVolleyError, VolleyError } from '../src/errors.js';
 import { checkName, isManifestKey, manifestKey, partitionOfDigest, quote } from '../src/keys.js';
-import { chunkLength, decodeRoot, isZeroRecord, type Manifest, RECORD_BYTES } from '../src/manifest.js';
+import {
+  chunkLength,
+  decodeRoot,
+  isZeroRecord,
+  type Manifest,
+  type ManifestRoot,
+  ManifestTooNew,
+  RECORD_BYTES,
+} from '../src/manifest.js';
+import type { ClusterNode } from './cluster-node.js';
 import { throwIfAborted } from './deadline.js';
 import type { ManifestStore } from './manifest-store.js';
-import { damagedReason, freeChunks, type SentenceTarget } from './sentence.js';
+import type { Placement, Placements } from './placement.js';
+import { RemovalGuard } from './removal-guard.js';
+import { freeChunks, type SentenceTarget } from './sentence.js';
 
 /** What removing an image did. */
 export interface RemoveReport {
   name: string;
-  /** Chunks of the image that no other image uses, and their bytes. */
+  /** Chunks of the image that were there and that no other image uses, and their bytes. */
   removedChunks: number;
   removedBytes: number;
   /** Within how many seconds from now the nodes free them; 0 when there are none. */
   freedWithinSeconds: number;
   /** Chunks that stay because other images use them. */
   sharedChunks: number;
+  /** Chunks that no other image uses and that were not there any more. */
+  missingChunks: number;
   /** Why chunks that may be nobody's stay, or null. */
   keptReason: string | null;
 }
@@ -23,6 +36,7 @@ export interface RemoveReport {
 /** What a removal works on. */
 export interface RemoveTarget extends SentenceTarget {
   manifests: ManifestStore;
+  placements: Placements;
 }
 
 /** The contents that an image is made of: its chunks, then the pieces of its manifest's body. */
@@ -31,12 +45,14 @@ interface Contents {
   /** Bytes per digest; 0 for the manifest's pieces. */
   lengths: number[];
   chunks: number;
+  placement: Placement;
 }
 
 /**
  * Removes an image: its manifest first, so that nobody begins to load it, then the chunks that no other image uses.
  * @param name the image's name, or its manifest's key
- * @throws VolleyError ERR_VOLLEY_NAME, _NOT_FOUND, _CONFLICT when another image took its place meanwhile, or that of a
+ * @throws VolleyError ERR_VOLLEY_NODE_LIST when it was stored with another node list: nothing is removed then;
+ * ERR_VOLLEY_NAME, _NOT_FOUND, _CONFLICT when another image took its place meanwhile, or that of a
  * node that fails
  */
 export async function removeImage(
@@ -44,28 +60,33 @@ export async function removeImage(
   name: string,
   signal?: AbortSignal,
 ): Promise<RemoveReport> {
-  const { key, item } = await findRoot(target, name, signal);
-  const owner = target.manifests.owner(key);
+  checkName(name);
+  const keys = isManifestKey(name) ? [manifestKey(name), name] : [manifestKey(name)];
+  const { key, node, item } = await target.manifests.find(name, keys, signal);
   const report = {
     name,
     removedChunks: 0,
     removedBytes: 0,
     freedWithinSeconds: 0,
     sharedChunks: 0,
+    missingChunks: 0,
     keptReason: null as string | null,
   };
   let contents: Contents | null = null;
   try {
-    const place = { key, image: quote(name), node: owner.name };
+    const place = { key, image: quote(name), node: node.name };
     const decoded = decodeRoot(item.value, place);
-    contents = contentsOf(await target.manifests.complete(decoded, place, signal), decoded.pieces);
+    const placement = checkNodeList(target, decoded, node);
+    const manifest = await target.manifests.complete(decoded, place, signal);
+    contents = contentsOf(manifest, decoded.pieces, placement);
   } catch (error) {
     if (!isVolleyError(error) || error.code !== 'ERR_VOLLEY_MANIFEST') throw error;
+    if (error instanceof ManifestTooNew) throw error;
     report.keptReason =
       'its manifest is damaged, so its chunks are not known; volley rm --orphans finds them';
   }
   throwIfAborted(signal);
-  if ((await owner.control.deleteSame(key, item)) === 'changed') throw replacedMeanwhile(name);
+  if ((await node.control.deleteSame(key, item)) === 'changed') throw replacedMeanwhile(name);
   if (!contents) return report;
   try {
     return { ...report, ...(await removeContents(target, contents, signal)) };
@@ -76,15 +97,27 @@ export async function removeImage(
   }
 }
 
-async function findRoot({ manifests }: RemoveTarget, name: string, signal?: AbortSignal) {
-  checkName(name);
-  const keys = isManifestKey(name) ? [manifestKey(name), name] : [manifestKey(name)];
-  for (const key of keys) {
-    const item = await manifests.owner(key).control.read(key, signal);
-    if (item) return { key, item };
+/**
+ * Makes sure that an image is removed with the node list that it was stored with: by another one, its chunks, and the
+ * images that share them, would be looked for in wrong places.
+ */
+function checkNodeList(
+  { placements, manifests, goneNodes }: RemoveTarget,
+  root: ManifestRoot,
+  node: ClusterNode,
+): Placement {
+  const placement = placements.of(root.nodes);
+  const { difference, lacking } = placement;
+  if (!placement.isOwn(goneNodes)) {
+    const gone =
+      lacking.length > 0 ? `, or say that ${lacking[0]} is gone for good (--gone ${lacking.join(',')})` : '';
+    const text = `image ${quote(root.name)} is not removed: it was stored with the node list ${difference}`;
+    throw new VolleyError('ERR_VOLLEY_NODE_LIST', `${text}; remove it with its own node list${gone}`);
   }
-  const help = 'volley images lists what there is';
-  throw new VolleyError('ERR_VOLLEY_NOT_FOUND', `there is no image ${quote(name)} on these nodes; ${help}`);
+  const misplaced = manifests.misplaced(root, node);
+  if (misplaced !== null && goneNodes.length === 0)
+    throw new VolleyError('ERR_VOLLEY_NODE_LIST', `${misplaced}; it is not removed`);
+  return placement;
 }
 
 /** The image that was to be removed is no more; the one that is there now was stored by somebody else just now. */
@@ -96,7 +129,7 @@ function replacedMeanwhile(name: string): VolleyError {
   );
 }
 
-function contentsOf(manifest: Manifest, pieces: Uint8Array | null): Contents {
+function contentsOf(manifest: Manifest, pieces: Uint8Array | null, placement: Placement): Contents {
   const digests = new DigestSet();
   const lengths: number[] = [];
   const { records, chunkCount, imageBytes, chunkBytes } = manifest;
@@ -107,51 +140,44 @@ function contentsOf(manifest: Manifest, pieces: Uint8Array | null): Contents {
       lengths.push(chunkLength(chunk, imageBytes, chunkBytes));
   }
   const chunks = digests.size;
-  addDigests(pieces, digests);
-  return { digests, lengths, chunks };
-}
-
-/** Adds what the records of a manifest, or of its body's pieces, stand for. */
-export function addDigests(records: Uint8Array | null, digests: DigestSet): void {
-  if (!records) return;
-  for (let offset = 0; offset < records.length; offset += RECORD_BYTES) {
-    if (!isZeroRecord(records, offset)) digests.add(records, offset);
-  }
+  for (let offset = 0; pieces && offset < pieces.length; offset += RECORD_BYTES) digests.add(pieces, offset);
+  return { digests, lengths, chunks, placement };
 }
 
 async function removeContents(target: RemoveTarget, contents: Contents, signal?: AbortSignal) {
-  const { digests, lengths, chunks } = contents;
+  const { digests, lengths, chunks, placement } = contents;
   const used = new Uint8Array(digests.size);
-  let damaged = 0;
-  const mark = (records: Uint8Array | null) => {
-    for (let offset = 0; records && offset < records.length; offset += RECORD_BYTES) {
-      const ordinal = digests.find(records, offset);
-      if (ordinal >= 0) used[ordinal] = 1;
-    }
-  };
+  const guard = new RemovalGuard(target.goneNodes);
   const startMs = performance.now();
-  await target.catalog.visit(({ manifest, root }) => {
-    if (!manifest) damaged++;
-    mark(manifest?.records ?? null);
-    mark(root?.pieces ?? null);
+  const nodeLists = await target.catalog.visit((found) => {
+    guard.note(found);
+    for (const records of [found.manifest?.records, found.root?.pieces]) {
+      for (let offset = 0; records && offset < records.length; offset += RECORD_BYTES) {
+        const ordinal = digests.find(records, offset);
+        if (ordinal >= 0) used[ordinal] = 1;
+      }
+    }
   }, signal);
-  if (damaged > 0) return { keptReason: damagedReason(damaged) };
+  const listed = await target.nodeLists.objection(nodeLists, target.goneNodes, signal);
+  const objection = guard.objection()?.message ?? listed;
+  if (objection !== null) return { keptReason: objection };
   const unused = target.nodes.map(() => new DigestSet());
-  const placeOf = (ordinal: number) => target.ring.node(partitionOfDigest(digests.digest(ordinal)));
+  const placeOf = (ordinal: number) => placement.node(partitionOfDigest(digests.digest(ordinal)));
   for (let ordinal = 0; ordinal < digests.size; ordinal++) {
     if (used[ordinal] === 0) unused[placeOf(ordinal)]!.add(digests.digest(ordinal));
   }
   const verdict = await freeChunks(target, unused, performance.now() - startMs, signal);
   if (verdict.keptReason) return { keptReason: verdict.keptReason };
-  let removedChunks = 0;
-  let removedBytes = 0;
+  const counts = { removedChunks: 0, removedBytes: 0, sharedChunks: 0, missingChunks: 0 };
   for (let ordinal = 0; ordinal < chunks; ordinal++) {
     const node = placeOf(ordinal);
-    if (used[ordinal] === 1 || verdict.rescued[node]!.has(unused[node]!.find(digests.digest(ordinal))))
-      continue;
-    removedChunks++;
-    removedBytes += lengths[ordinal]!;
+    const place = unused[node]!.find(digests.digest(ordinal));
+    if (used[ordinal] === 1 || verdict.rescued[node]!.has(place)) counts.sharedChunks++;
+    else if (verdict.absent[node]!.has(place)) counts.missingChunks++;
+    else {
+      counts.removedChunks++;
+      counts.removedBytes += lengths[ordinal]!;
+    }
   }
-  const sharedChunks = chunks - removedChunks;
-  return { removedChunks, removedBytes, sharedChunks, freedWithinSeconds: verdict.seconds };
+  return { ...counts, freedWithinSeconds: verdict.seconds };
 }

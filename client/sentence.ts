@@ -6,6 +6,8 @@ import type { Ring } from '../src/ring.js';
 import type { Catalog } from './catalog.js';
 import type { ClusterNode } from './cluster-node.js';
 import { allOf, throwIfAborted } from './deadline.js';
+import type { NodeLists } from './node-lists.js';
+import { RemovalGuard } from './removal-guard.js';
 import { touchItems } from './touch-items.js';
 
 /**
@@ -24,6 +26,9 @@ export interface SentenceTarget {
   nodes: readonly ClusterNode[];
   ring: Ring;
   catalog: Catalog;
+  nodeLists: NodeLists;
+  /** Names of nodes that are gone for good: images may have been stored with a list that had them. */
+  goneNodes: readonly string[];
   timeoutMs: number;
 }
 
@@ -33,6 +38,8 @@ export interface Verdict {
   seconds: number;
   /** Per node the ordinals of the chunks that an image uses after all. */
   rescued: ReadonlySet<number>[];
+  /** Per node the ordinals of the chunks that were not there when they were sentenced. */
+  absent: ReadonlySet<number>[];
   /** Why all of them stay, or null. */
   keptReason: string | null;
 }
@@ -56,7 +63,7 @@ export async function freeChunks(
 ): Promise<Verdict> {
   const none = items.map(() => new Set<number>());
   const most = Math.max(...items.map(({ size }) => size));
-  if (most === 0) return { seconds: 0, rescued: none, keptReason: null };
+  if (most === 0) return { seconds: 0, rescued: none, absent: none, keptReason: null };
   let seconds = Math.max(SENTENCE_S, Math.ceil((LISTINGS * listedMs) / 1000 + most / CHUNKS_PER_S));
   for (let attempt = 0; attempt < ATTEMPTS; attempt++, seconds *= LONGER) {
     const verdict = await attemptSentence(target, items, seconds, signal);
@@ -64,7 +71,7 @@ export async function freeChunks(
   }
   const keptReason =
     'the nodes took too long to list the images a second time; try volley rm --orphans later';
-  return { seconds: 0, rescued: none, keptReason };
+  return { seconds: 0, rescued: none, absent: none, keptReason };
 }
 
 /** Null when the second listing took too long; all chunks stay then. */
@@ -78,7 +85,7 @@ async function attemptSentence(
   const late = AbortSignal.timeout(seconds * 500);
   const either = signal ? AbortSignal.any([signal, late]) : late;
   let absent: Set<number>[];
-  let found: { users: Users; damaged: number };
+  let found: { users: Users; objection: string | null };
   try {
     absent = (await touchAll(target, items, seconds, either)).map((ordinals) => new Set(ordinals));
     found = await usersOf(target, items, either);
@@ -88,21 +95,15 @@ async function attemptSentence(
     if (late.aborted && !signal?.aborted && isAborted(error)) return null;
     throw error;
   }
-  const { users, damaged } = found;
-  if (damaged > 0) {
+  const { users, objection } = found;
+  if (objection !== null) {
     await touchAll(target, items, 0);
-    return { seconds: 0, rescued: items.map(() => new Set()), keptReason: damagedReason(damaged) };
+    return { seconds: 0, rescued: items.map(() => new Set()), absent, keptReason: objection };
   }
   await rescue(target, items, users, absent);
   const allRescued = users.every((ofNode, node) => ofNode.size === items[node]!.size);
   const rescued = users.map((ofNode) => new Set(ofNode.keys()));
-  return { seconds: allRescued ? 0 : seconds, rescued, keptReason: null };
-}
-
-/** Why chunks stay when images are damaged. */
-export function damagedReason(damaged: number): string {
-  const help = 'see volley images, upload or remove those, then volley rm --orphans';
-  return `${damaged} other images are damaged, and what they use is not known; ${help}`;
+  return { seconds: allRescued ? 0 : seconds, rescued, absent, keptReason: null };
 }
 
 /** Gives all items so many seconds. Returns per node the ordinals of those that were not there. */
@@ -119,25 +120,24 @@ async function touchAll(
   return allOf(touches);
 }
 
-/** Which of the items the manifests use now, where they belong. */
+/** Which of the items the manifests use now, where they belong, and what forbids to remove any. */
 async function usersOf(target: SentenceTarget, items: readonly DigestSet[], signal: AbortSignal) {
   const users: Users = items.map(() => new Map());
-  let damaged = 0;
-  const mark = (records: Uint8Array | null, user: string) => {
-    for (let offset = 0; records && offset < records.length; offset += RECORD_BYTES) {
-      if (isZeroRecord(records, offset)) continue;
-      const node = target.ring.node(partitionOfDigest(records, offset));
-      const ordinal = items[node]!.find(records, offset);
-      if (ordinal >= 0) users[node]!.set(ordinal, user);
+  const guard = new RemovalGuard(target.goneNodes);
+  const nodeLists = await target.catalog.visit((found) => {
+    guard.note(found);
+    const { manifest, root, key, placement } = found;
+    for (const records of [manifest?.records, root?.pieces]) {
+      for (let offset = 0; records && offset < records.length; offset += RECORD_BYTES) {
+        if (isZeroRecord(records, offset)) continue;
+        const node = placement.node(partitionOfDigest(records, offset));
+        const ordinal = items[node]!.find(records, offset);
+        if (ordinal >= 0) users[node]!.set(ordinal, root?.name ?? key);
+      }
     }
-  };
-  await target.catalog.visit(({ manifest, root, key }) => {
-    const user = root?.name ?? key;
-    if (!manifest) damaged++;
-    mark(manifest?.records ?? null, user);
-    mark(root?.pieces ?? null, user);
   }, signal);
-  return { users, damaged };
+  const listed = await target.nodeLists.objection(nodeLists, target.goneNodes, signal);
+  return { users, objection: guard.objection()?.message ?? listed };
 }
 
 /** @throws VolleyError ERR_VOLLEY_CHUNK when some that were there when they were sentenced are gone */

@@ -7,9 +7,9 @@ import {
   type Manifest,
   RECORD_BYTES,
 } from '../src/manifest.js';
-import type { Ring } from '../src/ring.js';
 import type { ClusterNode } from './cluster-node.js';
 import { nodeProtocol } from './node-errors.js';
+import type { Placements } from './placement.js';
 import { TextConnection } from './text-connection.js';
 
 const DIGEST_BYTES = 16;
@@ -24,14 +24,14 @@ const AGAIN_MS = 60_000;
  */
 export class UsageReporter {
   readonly #nodes: readonly ClusterNode[];
-  readonly #ring: Ring;
+  readonly #placements: Placements;
   readonly #timeoutMs: number;
   readonly #toldMs = new Map<string, number>();
   readonly #underWay = new Set<Promise<void>>();
 
-  constructor(nodes: readonly ClusterNode[], ring: Ring, timeoutMs: number) {
+  constructor(nodes: readonly ClusterNode[], placements: Placements, timeoutMs: number) {
     this.#nodes = nodes;
-    this.#ring = ring;
+    this.#placements = placements;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -60,10 +60,11 @@ export class UsageReporter {
   async #tell(image: Manifest, unseen: readonly boolean[]): Promise<void> {
     const keys = this.#nodes.map(() => new Set<string>());
     const root = manifestKey(image.name);
-    keys[this.#ring.node(partitionOfKey(root))]!.add(root);
+    const placement = this.#placements.of(image.nodes);
+    keys[placement.node(partitionOfKey(root))]!.add(root);
     const note = (bytes: Uint8Array, offset: number) => {
       const digest = Buffer.from(bytes.buffer, bytes.byteOffset + offset, DIGEST_BYTES).toString('hex');
-      keys[this.#ring.node(partitionOfDigest(bytes, offset))]!.add(CHUNK_KEY_PREFIX + digest);
+      keys[placement.node(partitionOfDigest(bytes, offset))]!.add(CHUNK_KEY_PREFIX + digest);
     };
     const { records } = image;
     for (let offset = 0; offset < records.length; offset += RECORD_BYTES) {

@@ -18,6 +18,7 @@ export type VolleyErrorCode =
   | 'ERR_VOLLEY_PROTOCOL' // a peer answered something that the protocol does not allow
   | 'ERR_VOLLEY_LAYOUT' // a region or table header is garbage or of an unknown version
   | 'ERR_VOLLEY_MANIFEST' // a manifest is truncated, inconsistent or of an unknown version
+  | 'ERR_VOLLEY_NODE_LIST' // the node list is not the one that images were stored with, or names a node twice
   | 'ERR_VOLLEY_CHUNK' // a chunk is missing or is not what the manifest says
   | 'ERR_VOLLEY_KERNEL' // not a kernel that can be booted
   | 'ERR_VOLLEY_MEMORY' // guest memory or locked memory does not suffice

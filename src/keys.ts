@@ -7,6 +7,9 @@ export const CHUNK_KEY_PREFIX = 'volley:c:';
 /** A manifest's key is this and the 32 hex digits of its image name's digest. */
 export const MANIFEST_KEY_PREFIX = 'volley:m:';
 
+/** The key of a record of a node list is this and the 32 hex digits of the digest of its names. */
+export const NODE_LIST_KEY_PREFIX = 'volley:n:';
+
 const NAME_BYTES_MAX = 512;
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 const RULE = `a name is 1 to ${NAME_BYTES_MAX} bytes of UTF-8 without control characters and without blanks at its ends`;
@@ -19,6 +22,11 @@ export function chunkKey(digests: Buffer, offset = 0): string {
 /** @param name an image name that satisfies the naming rule */
 export function manifestKey(name: string): string {
   return MANIFEST_KEY_PREFIX + contentDigest(Buffer.from(name, 'utf8')).toString('hex');
+}
+
+/** @param names of a node list, in order */
+export function nodeListKey(names: readonly string[]): string {
+  return NODE_LIST_KEY_PREFIX + contentDigest(Buffer.from(names.join(','), 'latin1')).toString('hex');
 }
 
 /** The partition (0…65535) that places a key on the ring, from the key's 128-bit digest. */
@@ -39,6 +47,11 @@ export function isManifestKey(key: string): boolean {
 /** Whether the text has the form of a chunk's key. */
 export function isChunkKey(key: string): boolean {
   return /^volley:c:[0-9a-f]{32}$/.test(key);
+}
+
+/** Whether the text has the form of the key of a node list's record. */
+export function isNodeListKey(key: string): boolean {
+  return /^volley:n:[0-9a-f]{32}$/.test(key);
 }
 
 /** What breaks the naming rule in `name`, or null. */

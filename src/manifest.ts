@@ -1,6 +1,14 @@
 import { contentDigest, xxh3 } from './digest.js';
 import { VolleyError } from './errors.js';
 import { checkName, manifestKey, quote } from './keys.js';
+import {
+  decodeFields,
+  encodeFields,
+  FIELD_NODES,
+  type ManifestField,
+  unknownField,
+} from './manifest-fields.js';
+import { decodeNodes, type RecordedNode } from './recorded-nodes.js';
 
 /** The manifest's byte layout is told in docs/protocol.md, section "Manifest"; this file is its codec. */
 
@@ -16,9 +24,13 @@ export const BODY_INLINE_MAX = 16 * 1024;
 export const BODY_PIECE_BYTES = 32 * 1024;
 
 const MAGIC = Buffer.from('VOLLEYMF', 'latin1');
-const VERSION = 1;
+/** Without fields, and with them. A reader refuses what is above: its fixed part is another one. */
+const VERSION_PLAIN = 1;
+const VERSION_FIELDS = 2;
 const FIXED_BYTES = 64;
 const CHECKSUM_BYTES = 8;
+const CREATED_AT = 32;
+const FIELD_BYTES_AT = 60;
 const KINDS = ['raw', 'kernel'] as const;
 
 /** raw: the file as it was; kernel: the PT_LOAD segments of a vmlinux. */
@@ -41,12 +53,18 @@ export interface ManifestHead {
 export interface Manifest extends ManifestHead {
   /** RECORD_BYTES per chunk. */
   records: Uint8Array;
+  /** The node list that it was stored with, by name; null or left out where that is not known. */
+  nodes?: readonly RecordedNode[] | null;
 }
 
 /** A manifest's root item: the whole manifest (`body`), or the records of the body's pieces (`pieces`). */
 export interface ManifestRoot extends ManifestHead {
   body: Uint8Array | null;
   pieces: Uint8Array | null;
+  /** Whatever else the manifest tells, also what this program does not know and may skip. */
+  fields: readonly ManifestField[];
+  /** One of the fields, read: the node list that the image was stored with, or null. */
+  nodes: readonly RecordedNode[] | null;
 }
 
 /** Where a manifest was found, for error messages. */
@@ -82,24 +100,34 @@ function isChunkBytes(bytes: number): boolean {
  * The root item of a manifest.
  * @param body RECORD_BYTES per chunk
  * @param pieces the records of the body's pieces when the body is larger than BODY_INLINE_MAX, else null
+ * @param fields in ascending order of their numbers; without any, Volley 0.1 can read the manifest
  */
-export function encodeRoot(head: ManifestHead, body: Uint8Array, pieces: Uint8Array | null): Buffer {
+export function encodeRoot(
+  head: ManifestHead,
+  body: Uint8Array,
+  pieces: Uint8Array | null,
+  fields: readonly ManifestField[] = [],
+): Buffer {
   const name = Buffer.from(head.name, 'utf8');
   const content = pieces ?? body;
   const contentOffset = paddedTo8(FIXED_BYTES + name.length);
-  const root = Buffer.alloc(contentOffset + content.length + CHECKSUM_BYTES);
+  const extension = encodeFields(fields);
+  const extensionOffset = contentOffset + content.length;
+  const root = Buffer.alloc(extensionOffset + extension.length + CHECKSUM_BYTES);
   MAGIC.copy(root, 0);
-  root.writeUInt32LE(VERSION, 8);
+  root.writeUInt32LE(fields.length === 0 ? VERSION_PLAIN : VERSION_FIELDS, 8);
   root.writeUInt32LE(head.chunkBytes, 12);
   root.writeBigUInt64LE(BigInt(head.imageBytes), 16);
   root.writeUInt32LE(head.chunkCount, 24);
   root.writeUInt16LE(KINDS.indexOf(head.kind), 28);
   root.writeUInt16LE(name.length, 30);
-  root.writeBigUInt64LE(BigInt(head.createdMs), 32);
+  root.writeBigUInt64LE(BigInt(head.createdMs), CREATED_AT);
   root.write(head.id, 40, 'hex');
   root.writeUInt32LE(body.length, 56);
+  root.writeUInt32LE(extension.length, FIELD_BYTES_AT);
   name.copy(root, FIXED_BYTES);
   root.set(content, contentOffset);
+  root.set(extension, extensionOffset);
   root.set(xxh3(root.subarray(0, -CHECKSUM_BYTES)), root.length - CHECKSUM_BYTES);
   return root;
 }
@@ -120,27 +148,44 @@ export function decodeRoot(root: Buffer, place: ManifestPlace): ManifestRoot {
   expect(root.length >= FIXED_BYTES + CHECKSUM_BYTES, `it is cut off at ${root.length} bytes`);
   expect(root.subarray(0, 8).equals(MAGIC), 'it does not begin with VOLLEYMF');
   const version = root.readUInt32LE(8);
-  expect(version === VERSION, `its version is ${version}, this program reads ${VERSION}`);
+  if (version > VERSION_FIELDS)
+    throw new ManifestTooNew(place, `its version is ${version}, this one reads up to ${VERSION_FIELDS}`);
+  expect(version >= VERSION_PLAIN, `its version is ${version}`);
   const checksum = root.subarray(root.length - CHECKSUM_BYTES);
   expect(checksum.equals(xxh3(root.subarray(0, -CHECKSUM_BYTES))), 'its checksum does not fit its bytes');
 
   const head = decodeNumbers(root, expect);
   const nameBytes = root.readUInt16LE(30);
   const bodyBytes = root.readUInt32LE(56);
-  expect(root.readUInt32LE(60) === 0, 'its reserved bytes are not zero');
+  const fieldBytes = root.readUInt32LE(FIELD_BYTES_AT);
+  expect(version === VERSION_FIELDS ? fieldBytes > 0 : fieldBytes === 0, 'its fields do not fit its version');
   expect(bodyBytes === head.chunkCount * RECORD_BYTES, 'its body does not fit its number of chunks');
   const inline = bodyBytes <= BODY_INLINE_MAX;
   const contentBytes = inline ? bodyBytes : chunkCountOf(bodyBytes, BODY_PIECE_BYTES) * RECORD_BYTES;
   const contentOffset = paddedTo8(FIXED_BYTES + nameBytes);
   expect(
-    root.length === contentOffset + contentBytes + CHECKSUM_BYTES,
+    root.length === contentOffset + contentBytes + fieldBytes + CHECKSUM_BYTES,
     'its length is not what its fields tell',
   );
   expect(isZero(root.subarray(FIXED_BYTES + nameBytes, contentOffset)), 'its padding is not zero');
 
   const name = decodeName(root.subarray(FIXED_BYTES, FIXED_BYTES + nameBytes), place);
+  const fields = decodeFields(root.subarray(contentOffset + contentBytes, -CHECKSUM_BYTES), expect);
+  const unknown = unknownField(fields);
+  if (unknown !== null)
+    throw new ManifestTooNew(place, `field ${unknown} of it is not known here, and must be`);
+  const recorded = fields.find(({ tag }) => tag === FIELD_NODES);
+  const nodes = recorded ? decodeNodes(recorded.value) : null;
+  expect(!recorded || nodes !== null, 'its node list makes no sense');
   const content = Uint8Array.from(root.subarray(contentOffset, contentOffset + contentBytes));
-  const decoded = { name, ...head, body: inline ? content : null, pieces: inline ? null : content };
+  const decoded = {
+    name,
+    ...head,
+    body: inline ? content : null,
+    pieces: inline ? null : content,
+    fields,
+    nodes,
+  };
   if (inline) completeManifest(decoded, content, place);
   return decoded;
 }
@@ -156,7 +201,7 @@ function decodeNumbers(root: Buffer, expect: (holds: boolean, fault: string) => 
   expect(fits, `it tells ${chunkCount} chunks of ${chunkBytes} bytes for an image of ${imageBytes} bytes`);
   const kind = KINDS[root.readUInt16LE(28)]!;
   expect(kind !== undefined, 'its kind is not known');
-  const createdMs = Number(root.readBigUInt64LE(32));
+  const createdMs = Number(root.readBigUInt64LE(CREATED_AT));
   expect(createdMs <= 8.64e15, 'its time is no date');
   return { imageBytes, chunkBytes, chunkCount, kind, createdMs, id: root.toString('hex', 40, 56) };
 }
@@ -177,17 +222,30 @@ function decodeName(bytes: Buffer, place: ManifestPlace): string {
  * @throws VolleyError ERR_VOLLEY_MANIFEST when the body is not the one that the root tells
  */
 export function completeManifest(root: ManifestRoot, body: Uint8Array, place: ManifestPlace): Manifest {
-  const { name, imageBytes, chunkBytes, chunkCount, kind, id, createdMs } = root;
+  const { name, imageBytes, chunkBytes, chunkCount, kind, id, createdMs, nodes } = root;
   if (body.length !== chunkCount * RECORD_BYTES || imageId(body) !== id) {
     throw manifestError(place, 'its body does not fit the image id');
   }
-  return { name, imageBytes, chunkBytes, chunkCount, kind, id, createdMs, records: body };
+  return { name, imageBytes, chunkBytes, chunkCount, kind, id, createdMs, records: body, nodes };
+}
+
+/** When some bytes say that they were stored, if they are a manifest's root. */
+export function createdMsOf(root: Buffer): number {
+  return root.length < FIXED_BYTES ? 0 : Number(root.readBigUInt64LE(CREATED_AT));
 }
 
 /** The error for a manifest that cannot be believed or fetched. */
 export function manifestError(place: ManifestPlace, fault: string, cause?: unknown): VolleyError {
   const text = `image ${place.image}: its manifest on node ${place.node} is damaged: ${fault}; upload the image again`;
   return new VolleyError('ERR_VOLLEY_MANIFEST', text, { cause });
+}
+
+/** The error for a manifest that only a later version of Volley can read. */
+export class ManifestTooNew extends VolleyError {
+  constructor({ image, node }: ManifestPlace, why: string) {
+    const text = `image ${image}: its manifest on node ${node} was stored by a newer Volley than this one: ${why}`;
+    super('ERR_VOLLEY_MANIFEST', `${text}; upgrade this one`);
+  }
 }
 
 /** The place of the manifest of an image whose name is known. */

@@ -3,7 +3,8 @@ import { VolleyError } from './errors.js';
 import { quote } from './keys.js';
 
 const DEFAULT_PORT = 11211;
-const NODES_MAX = 1024;
+/** The most nodes of a list. */
+export const NODES_MAX = 1024;
 const FORM = 'give host, host:port or [IPv6]:port';
 
 /** An IPv6 address with or without a zone (an interface's name, or its number), or a host name or IPv4 address; a port. */

@@ -6,6 +6,11 @@ const POINTS_PER_NODE = 1000;
 const PARTITIONS = 65_536;
 const UNKNOWN = 0xffff;
 
+/** Says which node holds a partition, by its index in a list. */
+export interface PartitionMap {
+  node(partition: number): number;
+}
+
 /** The places of a node on the ring that no earlier node has taken. */
 function pointsOf(name: string, taken: Set<number>): number[] {
   const points: number[] = [];
@@ -19,7 +24,7 @@ function pointsOf(name: string, taken: Set<number>): number[] {
 }
 
 /** Tells which storage node a partition belongs to. The same node list gives the same answers everywhere. */
-export class Ring {
+export class Ring implements PartitionMap {
   readonly #ring = new ConsistentHash<number>({ range: RANGE });
   readonly #owners = new Uint16Array(PARTITIONS).fill(UNKNOWN);
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Cluster } from '../client/index.js';
-import { MANIFEST_KEY_PREFIX, manifestKey } from '../src/keys.js';
+import { MANIFEST_KEY_PREFIX, manifestKey, NODE_LIST_KEY_PREFIX } from '../src/keys.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { startMemcached, startVolleyNode, type TestNode, withCluster, withNodes } from './support/nodes.js';
 import { Peer } from './support/peer.js';
@@ -15,14 +15,15 @@ const test = suite('client images');
 /** What rm sentenced is gone by then. */
 const EXPIRY_MS = 6000;
 
-/** Items on all nodes: those that stay, and those that have an exptime and go by themselves. */
+/** Items on all nodes but the records of node lists: those that stay, and those that have an exptime and go by themselves. */
 async function countItems(nodes: readonly TestNode[]): Promise<{ staying: number; going: number }> {
   const counts = { staying: 0, going: 0 };
   for (const { port } of nodes) {
     const isVolley = (await ask(port, 'stats\r\n', 'END\r\n')).includes('volley');
     const request = `lru_crawler metadump ${isVolley ? 'all' : 'hash'}\r\n`;
     const listing = (await ask(port, request, 'END\r\n')).toString('latin1');
-    for (const [, exptime] of listing.matchAll(/^key=\S+ exp=(\S+)/gm)) {
+    for (const [, key, exptime] of listing.matchAll(/^key=(\S+) exp=(\S+)/gm)) {
+      if (decodeURIComponent(key!).startsWith(NODE_LIST_KEY_PREFIX)) continue;
       if (Number(exptime) > 0) counts.going++;
       else counts.staying++;
     }
@@ -70,6 +71,7 @@ for (const [kind, start] of [
           removedBytes: 5 * CHUNK_BYTES,
           freedWithinSeconds: 3,
           sharedChunks: 20,
+          missingChunks: 0,
           keptReason: null,
         });
         await rejects(cluster.open('one'), 'ERR_VOLLEY_NOT_FOUND');
@@ -157,7 +159,7 @@ test('orphans are removed, but not those that were touched lately nor what image
   }
 });
 
-test('an image that was stored with another node list is listed as damaged, with the cause', async () => {
+test('an image that was stored with another node list is read where it lies, and listed with the difference', async () => {
   await withNodes([() => startMemcached(), () => startMemcached()], async (...nodes) => {
     await withCluster(nodes, async (cluster) => {
       const names = Array.from({ length: 12 }, (_, i) => `image ${i}`);
@@ -171,8 +173,14 @@ test('an image that was stored with another node list is listed as damaged, with
       const [image] = await cluster.images();
       assert.is(image!.name, ofSecond);
       assert.is(image!.node, nodes[0]!.name);
-      assert.match(image!.damaged!, `by this node list it belongs to ${nodes[1]!.name}`);
-      await rejects(cluster.removeOrphans(0), 'ERR_VOLLEY_MANIFEST');
+      assert.equal([image!.damaged, image!.missingChunks, image!.nodes], [null, 0, [nodes[0]!.name]]);
+      assert.match(
+        image!.nodeListDifference!,
+        `${nodes[0]!.name}; this node list has ${nodes[1]!.name} besides`,
+      );
+      assert.is((await loadBytes(cluster, ofSecond)).bytes.toString(), 'x');
+      await rejects(cluster.removeOrphans(0), 'ERR_VOLLEY_NODE_LIST', 'besides');
+      await rejects(cluster.remove(ofSecond), 'ERR_VOLLEY_NODE_LIST', 'its own node list');
 
       await cluster.upload(Buffer.from('y'), { name: ofSecond });
       const [mended, ...more] = await cluster.images();

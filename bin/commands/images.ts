@@ -6,6 +6,8 @@ import { addClusterOptions, type ClusterFlags, withCluster } from '../cluster-co
 import { formatTable, printJson, printLines } from '../output.js';
 
 const ID_DIGITS = 12;
+/** Images that a line names before it says how many more there are. */
+const NAMED_MAX = 3;
 
 /** `volley images`: lists what the cluster holds. */
 export function register(program: Command): void {
@@ -25,7 +27,8 @@ async function run(flags: ClusterFlags): Promise<void> {
       return;
     }
     const head = ['NAME', 'SIZE', 'CHUNKS', 'KIND', 'STORED (UTC)', 'ID'];
-    printLines([formatTable(head, images.map(rowOf)), ...images.flatMap(troubleOf)].join('\n'));
+    const table = formatTable(head, images.map(rowOf));
+    printLines([table, ...images.flatMap(troubleOf), ...otherLists(images)].join('\n'));
   });
 }
 
@@ -43,8 +46,30 @@ function rowOf(image: ImageInfo): string[] {
 }
 
 /** What is wrong with an image, as lines. */
-function troubleOf({ name, missingChunks, chunks, damaged }: ImageInfo): string[] {
+function troubleOf(image: ImageInfo): string[] {
+  const { name, missingChunks, chunks, damaged, nodeListDifference } = image;
   if (damaged !== null) return [`damaged: ${damaged}`];
   if (!missingChunks) return [];
-  return [`incomplete: ${quote(name!)} has lost ${missingChunks} of ${chunks} chunks; upload it again`];
+  const lost = `incomplete: ${quote(name!)} has lost ${missingChunks} of ${chunks} chunks`;
+  return [
+    nodeListDifference === null
+      ? `${lost}; upload it again`
+      : `${lost}, or they are on other nodes (see below)`,
+  ];
+}
+
+/** Of images that were stored with other node lists, a line per list. */
+function otherLists(images: readonly ImageInfo[]): string[] {
+  const names = new Map<string, string[]>();
+  for (const { name, key, nodeListDifference } of images) {
+    if (nodeListDifference === null) continue;
+    const known = names.get(nodeListDifference) ?? [];
+    names.set(nodeListDifference, known);
+    known.push(name === null ? key : quote(name));
+  }
+  return [...names].map(([difference, of]) => {
+    const more = of.length > NAMED_MAX ? ` and ${of.length - NAMED_MAX} more` : '';
+    const which = `${of.slice(0, NAMED_MAX).join(', ')}${more}`;
+    return `node list: ${which} stored with the node list ${difference}; no chunk is removed until they are uploaded again`;
+  });
 }

@@ -121,6 +121,7 @@ async function toStdout(image: Manifest, load: Load, signal: AbortSignal): Promi
 
 function printReport(report: LoadReport & { stages: Record<string, number> }, out: string): void {
   const { name, bytes, chunks, seconds, gbPerSecond, nodes, stages, retries, checksumFailures } = report;
+  const { nodeListDifference } = report;
   const zeros = `${report.zeroChunks} zeros, ${report.sharedChunks} shared`;
   const speed = `${seconds.toFixed(2)} s, ${gbPerSecond.toFixed(2)} GB/s`;
   const times = Object.entries(stages).map(([stage, ms]) => `${stage.replace(/Ms$/, '')} ${formatMs(ms)}`);
@@ -128,6 +129,7 @@ function printReport(report: LoadReport & { stages: Record<string, number> }, ou
   printLines(
     `loaded ${quote(name)} into ${out}: ${formatBytes(bytes)}, ${chunks} chunks (${zeros}) in ${speed}`,
     `  ${times.join(', ')}`,
+    ...(nodeListDifference === null ? [] : [`  stored with the node list ${nodeListDifference}`]),
     ...nodes.map(describeNodeLoad),
     ...(trouble
       ? [`  ${retries} reads were repeated, ${checksumFailures} chunks failed their checksum first`]

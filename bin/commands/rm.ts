@@ -10,6 +10,7 @@ import { parseSeconds } from '../values.js';
 interface RmFlags extends ClusterFlags {
   orphans?: boolean;
   minAge?: number;
+  gone?: string;
 }
 
 const EXAMPLES = `
@@ -30,6 +31,10 @@ export function register(program: Command): void {
       `with --orphans: leave chunks touched more lately than that (default: ${ORPHAN_AGE_DEFAULT_S})`,
       parseSeconds,
     )
+    .option(
+      '--gone <list>',
+      'nodes that are gone for good, which images were stored with; separated by commas',
+    )
     .addHelpText('after', EXAMPLES);
   addClusterOptions(command).action((name: string | undefined, flags: RmFlags) => run(name, flags));
 }
@@ -47,15 +52,17 @@ async function run(name: string | undefined, flags: RmFlags): Promise<void> {
 
 async function removeImage(name: string, flags: RmFlags): Promise<void> {
   await withCluster(flags, 'auto', async (cluster, signal) => {
-    const report = await cluster.remove(name, signal);
+    const report = await cluster.remove(name, signal, { goneNodes: goneOf(flags) });
     if (flags.json) {
       printJson(report);
       return;
     }
-    const { removedChunks, removedBytes, freedWithinSeconds, sharedChunks, keptReason } = report;
+    const { removedChunks, removedBytes, freedWithinSeconds, sharedChunks, missingChunks, keptReason } =
+      report;
     printLines(
       `removed ${quote(name)}: frees ${removedChunks} chunks (${formatBytes(removedBytes)})${within(freedWithinSeconds)}`,
       ...(sharedChunks > 0 ? [`  ${sharedChunks} chunks stay, other images use them`] : []),
+      ...(missingChunks > 0 ? [`  ${missingChunks} chunks of it were not there any more`] : []),
       ...(keptReason ? [`  its chunks stay: ${keptReason}`] : []),
     );
   });
@@ -64,7 +71,7 @@ async function removeImage(name: string, flags: RmFlags): Promise<void> {
 async function removeOrphans(flags: RmFlags): Promise<void> {
   const minAgeS = flags.minAge ?? ORPHAN_AGE_DEFAULT_S;
   await withCluster(flags, 'auto', async (cluster, signal) => {
-    const report = await cluster.removeOrphans(minAgeS, signal);
+    const report = await cluster.removeOrphans(minAgeS, signal, { goneNodes: goneOf(flags) });
     if (flags.json) {
       printJson(report);
       return;
@@ -77,6 +84,10 @@ async function removeOrphans(flags: RmFlags): Promise<void> {
       ...(youngChunks > 0 ? [`  ${young}; --min-age 0 removes them too`] : []),
     );
   });
+}
+
+function goneOf({ gone }: RmFlags): string[] {
+  return gone === undefined ? [] : gone.split(',');
 }
 
 function within(seconds: number): string {

@@ -57,14 +57,20 @@ export function describeLoss({ chunk, reason, detail }: Omit<LostChunk, 'node'>)
 /**
  * The error for a load that could not bring all chunks; tells of the first of them.
  * @param image what to call the image, quoted
+ * @param lossHelp what to do when a chunk is not there
  */
-export function loadError(image: string, chunkCount: number, lost: readonly LostChunk[]): VolleyError {
+export function loadError(
+  image: string,
+  chunkCount: number,
+  lost: readonly LostChunk[],
+  lossHelp: string,
+): VolleyError {
   const bad = withoutVictims(lost);
   const { chunk, reason, node, detail } = bad[0]!;
   const { code, words, help } = isTooManyClients(detail) ? REFUSED : WORDS[reason];
   const more = bad.length > 1 ? `, nor ${bad.length - 1} more chunks` : '';
   const why = detail ? ` (${detail})` : '';
-  const text = `image ${image}: chunk ${chunk} of ${chunkCount} on node ${node} ${words}${why}${more}; ${help}`;
+  const text = `image ${image}: chunk ${chunk} of ${chunkCount} on node ${node} ${words}${why}${more}; ${reason === 'missing' ? lossHelp : help}`;
   return new VolleyError(code, text);
 }
 

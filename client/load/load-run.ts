@@ -12,7 +12,7 @@ import {
   type RemoteRegion,
   SOURCE_SKIP,
 } from '../../src/native.js';
-import type { Ring } from '../../src/ring.js';
+import type { PartitionMap } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { abortedError, throwIfAborted } from '../deadline.js';
 import { onAbort } from '../on-abort.js';
@@ -47,6 +47,8 @@ export interface LoadTarget {
   /** Number in the image of the target's first chunk, and how many the image has, for messages. */
   firstChunk: number;
   chunkCount: number;
+  /** What to do when a chunk is not there. */
+  lossHelp: string;
 }
 
 /** What a run brought. */
@@ -60,7 +62,7 @@ export interface LoadOutcome {
 /** One load: a native reader over the transports of all nodes, and another over tcp for what one-sided reads could not bring. */
 export class LoadRun {
   readonly #nodes: readonly ClusterNode[];
-  readonly #ring: Ring;
+  readonly #placement: PartitionMap;
   readonly #target: LoadTarget;
   readonly #options: LoadOptions;
   readonly #reports: NodeLoadReport[];
@@ -68,9 +70,14 @@ export class LoadRun {
   #readNs = 0;
   #verifyNs = 0;
 
-  constructor(nodes: readonly ClusterNode[], ring: Ring, target: LoadTarget, options: LoadOptions) {
+  constructor(
+    nodes: readonly ClusterNode[],
+    placement: PartitionMap,
+    target: LoadTarget,
+    options: LoadOptions,
+  ) {
     this.#nodes = nodes;
-    this.#ring = ring;
+    this.#placement = placement;
     this.#target = target;
     this.#options = options;
     this.#reports = nodes.map(({ name, transport, transportReason, fabric }) => {
@@ -115,7 +122,7 @@ export class LoadRun {
 
   async #readAll(): Promise<void> {
     const { records } = this.#target;
-    const sources = sourcesOf(records, this.#ring);
+    const sources = sourcesOf(records, this.#placement);
     const { chunkBytes } = this.#target;
     const copies = await copyTables(this.#nodes, sources, chunkBytes, this.#options.readTimeoutMs);
     copies.forEach((bytes, node) => {
@@ -228,13 +235,13 @@ export class LoadRun {
   }
 
   #error(lost: readonly (Omit<LostChunk, 'node'> & { node: number })[]): VolleyError {
-    const { label, firstChunk, chunkCount } = this.#target;
+    const { label, firstChunk, chunkCount, lossHelp } = this.#target;
     const named = lost.map((one) => ({
       ...one,
       chunk: one.chunk + firstChunk,
       node: this.#nodes[one.node]!.name,
     }));
-    return loadError(label, chunkCount, named);
+    return loadError(label, chunkCount, named, lossHelp);
   }
 
   #checkFit(): void {

@@ -25,6 +25,8 @@ export interface NodeLoadReport {
 /** What a load did. */
 export interface LoadReport {
   name: string;
+  /** How the client's node list differs from that of the image's upload, in words, or null. */
+  nodeListDifference: string | null;
   bytes: number;
   chunks: number;
   zeroChunks: number;

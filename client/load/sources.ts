@@ -1,19 +1,19 @@
 import { DigestSet } from '../../src/digest-set.js';
 import { isZeroRecord, RECORD_BYTES } from '../../src/manifest.js';
 import { SOURCE_ZERO } from '../../src/native.js';
-import type { Ring } from '../../src/ring.js';
+import type { PartitionMap } from '../../src/ring.js';
 
 const RECORD_WORDS = RECORD_BYTES / 4;
 
 /** Per chunk the node to read it from, or SOURCE_ZERO. Records are read as words: this loop is a load's only own work. */
-export function sourcesOf(records: Uint8Array, ring: Ring): Uint16Array {
+export function sourcesOf(records: Uint8Array, placement: PartitionMap): Uint16Array {
   const words = wordsOf(records);
   const sources = new Uint16Array(words.length / RECORD_WORDS);
   for (let chunk = 0, at = 0; chunk < sources.length; chunk++, at += RECORD_WORDS) {
     const first = words[at]!;
     const isZero =
       (first | words[at + 1]! | words[at + 2]! | words[at + 3]! | words[at + 4]! | words[at + 5]!) === 0;
-    sources[chunk] = isZero ? SOURCE_ZERO : ring.node(first & 0xffff);
+    sources[chunk] = isZero ? SOURCE_ZERO : placement.node(first & 0xffff);
   }
   return sources;
 }

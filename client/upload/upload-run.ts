@@ -13,11 +13,15 @@ import {
   isZeroRecord,
   RECORD_BYTES,
 } from '../../src/manifest.js';
+import { FIELD_NODES } from '../../src/manifest-fields.js';
+import { encodeNodes } from '../../src/recorded-nodes.js';
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { abortedError, allOf, settler, throwIfAborted } from '../deadline.js';
-import type { ManifestStore } from '../manifest-store.js';
+import type { FoundRoot, ManifestStore } from '../manifest-store.js';
+import type { NodeLists } from '../node-lists.js';
 import { onAbort } from '../on-abort.js';
+import type { Placements } from '../placement.js';
 import { TextConnection } from '../text-connection.js';
 import { BufferSource } from './buffer-source.js';
 import type { HashPool } from './hash-pool.js';
@@ -40,6 +44,8 @@ export interface UploadPlan {
   source: PieceSource;
   nodes: readonly ClusterNode[];
   ring: Ring;
+  placements: Placements;
+  nodeLists: NodeLists;
   manifests: ManifestStore;
   hashes: HashPool;
   timeoutMs: number;
@@ -92,6 +98,9 @@ export class UploadRun {
     const { source, name, chunkBytes, kind } = this.#plan;
     const startMs = performance.now();
     await this.#connect();
+    // Asked for while the chunks are on their way; what goes wrong with it counts when it is needed.
+    const strays = this.#plan.manifests.strays(name, this.#plan.signal);
+    strays.catch(() => {});
     const connectedMs = performance.now();
     const imageBytes = await this.#store(source, chunkBytes, 0);
     await source.confirmUnchanged();
@@ -102,8 +111,10 @@ export class UploadRun {
     const body = this.#records.first(chunkCount);
     const id = imageId(body);
     const head = { name, imageBytes, chunkBytes, chunkCount, kind, id, createdMs: Date.now() };
-    const root = encodeRoot(head, body, await this.#storeBody(body, chunkCount));
+    const fields = [{ tag: FIELD_NODES, value: encodeNodes(this.#plan.placements.record()) }];
+    const root = encodeRoot(head, body, await this.#storeBody(body, chunkCount), fields);
     const replaced = await this.#commit(root, imageBytes, body);
+    const replacedStrays = await this.#removeStrays(await strays);
     const endMs = performance.now();
 
     const seconds = (endMs - startMs) / 1000;
@@ -114,7 +125,7 @@ export class UploadRun {
       chunkBytes,
       chunks: chunkCount,
       ...report,
-      replaced,
+      replaced: replaced || replacedStrays,
       seconds,
       gbPerSecond: imageBytes / seconds / 1e9,
       stages: {
@@ -127,11 +138,18 @@ export class UploadRun {
 
   async #connect(): Promise<void> {
     const { nodes, resend, timeoutMs, signal } = this.#plan;
+    const { nodeLists } = this.#plan;
     const attempts = nodes.map(async (node, index) => {
       const connection = await TextConnection.connect(node, timeoutMs, signal);
       this.#lanes[index] = new UploadLane(connection, resend, (error) => this.#fail(error));
     });
-    await allOf(attempts);
+    await allOf([...attempts, nodeLists.record()]);
+  }
+
+  /** Removes what was stored under the name with other node lists: it would be found where this image is not. */
+  async #removeStrays(strays: readonly FoundRoot[]): Promise<boolean> {
+    await allOf(strays.map(({ node, key, item }) => node.control.deleteSame(key, item)));
+    return strays.length > 0;
   }
 
   /**

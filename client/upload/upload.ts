@@ -3,6 +3,8 @@ import { CHUNK_BYTES_DEFAULT, checkChunkBytes, type ImageKind } from '../../src/
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import type { ManifestStore } from '../manifest-store.js';
+import type { NodeLists } from '../node-lists.js';
+import type { Placements } from '../placement.js';
 import type { HashPool } from './hash-pool.js';
 import type { UploadProgress, UploadReport } from './report.js';
 import { openSource, type UploadSource } from './source.js';
@@ -25,6 +27,8 @@ export interface UploadOptions {
 export interface UploadTarget {
   nodes: readonly ClusterNode[];
   ring: Ring;
+  placements: Placements;
+  nodeLists: NodeLists;
   manifests: ManifestStore;
   hashes: HashPool;
   timeoutMs: number;

@@ -61,6 +61,7 @@ function reportOf({ name, imageBytes, chunkCount }: Manifest): LoadReport {
   const stages = { readMs: 1, verifyMs: 1 };
   return {
     name,
+    nodeListDifference: null,
     bytes: imageBytes,
     chunks: chunkCount,
     ...none,
