@@ -15,7 +15,7 @@ import {
 } from '../src/manifest.js';
 import { native } from '../src/native.js';
 import type { ClusterNode } from './cluster-node.js';
-import type { ReadItem } from './control.js';
+import type { ReadItem } from './control/protocol.js';
 import { mapLimited } from './deadline.js';
 import { LoadRun } from './load/load-run.js';
 import type { NodeLists } from './node-lists.js';

@@ -114,8 +114,8 @@ export class Placements {
     const byEpoch = nodes.findIndex(({ volley }) => epoch !== 0n && volley?.epoch === epoch);
     if (byEpoch !== -1) return byEpoch;
     const wanted = onOneHost(comparable(address));
-    return nodes.findIndex(
-      ({ address, port }) => onOneHost(comparable(addressText(address, port))) === wanted,
+    return nodes.findIndex(({ addresses, port }) =>
+      addresses.some((one) => onOneHost(comparable(addressText(one, port))) === wanted),
     );
   }
 }
