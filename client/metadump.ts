@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { VolleyError } from '../src/errors.js';
+import { quote } from '../src/keys.js';
 import type { ClusterNode } from './cluster-node.js';
-import { nodeProtocol, nodeTimeout } from './node-errors.js';
+import { nodeTimeout, refusalError } from './node-errors.js';
 import { TextConnection } from './text-connection.js';
 
 const BUSY_PAUSE_MS = 50;
@@ -55,13 +57,24 @@ async function listOnce(
       busy = true;
       return true;
     }
-    if (REFUSAL.test(line)) throw nodeProtocol(connection.node, request, line);
+    if (REFUSAL.test(line)) throw cannotList(connection.node, request, line);
     const item = parseItem(line);
     if (item) onItem(item);
     return false;
   };
   await connection.ask(request, onLine, signal);
   return !busy;
+}
+
+/** A node that does not list its items, which images, rm and the check for lost chunks need. */
+function cannotList(node: string, request: string, line: string): VolleyError {
+  const isOff = /lru crawler disabled/i.test(line);
+  if (!isOff && line.startsWith('CLIENT_ERROR')) return refusalError(node, request, line);
+  const help = isOff
+    ? 'its LRU crawler is off: start memcached without -o no_lru_crawler, or send it "lru_crawler enable"'
+    : 'upload, load and boot work without; name memcached 1.6.18 or later itself, no proxy, or a Volley node';
+  const text = `node ${node} cannot list its items (${quote(line)} to ${request}); ${help}`;
+  return new VolleyError('ERR_VOLLEY_PROTOCOL', text);
 }
 
 /** Reads `key=… exp=… la=… …`, where the key is URI-encoded; null for a line of another form. */

@@ -24,5 +24,7 @@ function deadCheck({ name, error }: DeadNode, isDefault: boolean): Check {
     return limited(`node ${name}`, 'no node is configured, and none runs here', 'volley node -m 1G');
   if (error.code === 'ERR_VOLLEY_AUTH')
     return missing(`node ${name}`, error.message, 'set VOLLEY_USER and VOLLEY_PASSWORD');
+  if (error.code === 'ERR_VOLLEY_NODE_BUSY')
+    return limited(`node ${name}`, error.message, 'start it with a higher -c, or end clients');
   return missing(`node ${name}`, error.message, 'start it: volley node, or memcached -I 2m');
 }
