@@ -61,6 +61,7 @@ export function assemble(parts: Assembled): NodeContext {
     clock,
     flushAllowed,
     quarantineMs,
+    refreshCertificates: () => node.refreshCertificates(),
   };
   const timeouts = { idleTimeoutMs, stallTimeoutMs, loginTimeoutMs };
   const converse = converseFully(talk);

@@ -92,9 +92,7 @@ export class Clients implements HandedEvents {
     if (isFull || isShort) {
       if (isShort) this.noteShort();
       else this.noteFull();
-      // There is no telling a client why before it has shaken hands.
-      if (isSecure) socket.destroy();
-      else this.rejections.add(socket);
+      this.rejections.add(socket, isSecure ? this.gate : null);
       return;
     }
     if (isSecure) {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { VolleyError } from '../src/errors.js';
 import { wayName } from '../src/fabric-choice.js';
 import type { FabricCounts, Region, RestoredItems } from '../src/native.js';
 import { ROOT } from '../src/root.js';
@@ -286,6 +287,21 @@ export class StorageNode {
       this.log.info('auth file and certificates are read anew');
     } catch (error) {
       this.log.error({ reason: (error as Error).message }, 'not all could be read anew');
+    }
+  }
+
+  /**
+   * Reads the certificates anew, for clients to come.
+   * @throws VolleyError ERR_VOLLEY_FILE when they cannot be used, ERR_VOLLEY_USAGE where TLS is not spoken; all stays as it was then
+   */
+  refreshCertificates(): void {
+    if (!this.options.tls) throw new VolleyError('ERR_VOLLEY_USAGE', 'TLS not enabled');
+    try {
+      this.clients.reload();
+      this.log.info('certificates are read anew');
+    } catch (error) {
+      this.log.error({ reason: (error as Error).message }, 'the certificates could not be read anew');
+      throw error;
     }
   }
 

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
+import type { TlsGate } from './tls-gate.js';
 
 const MESSAGE = 'ERROR Too many open connections\r\n';
-/** Milliseconds that a rejected client has to read why. */
+/** Milliseconds that a rejected client has to read why, and to shake hands before. */
 const GRACE_MS = 1000;
 /** Rejected clients that are given this time at once; further ones are cut off. */
 const SOCKETS_MAX = 64;
@@ -10,21 +11,25 @@ const SOCKETS_MAX = 64;
 export class Rejections {
   private readonly sockets = new Set<Socket>();
 
-  add(socket: Socket): void {
+  /** @param gate what the client speaks TLS with, or null */
+  add(socket: Socket, gate: Pick<TlsGate, 'speakTo'> | null): void {
     socket.on('error', () => {});
     if (this.sockets.size >= SOCKETS_MAX) {
       socket.destroy();
       return;
     }
-    this.sockets.add(socket);
-    const timer = setTimeout(() => socket.destroy(), GRACE_MS);
-    socket.on('close', () => {
+    const speaker = gate === null ? socket : gate.speakTo(socket);
+    if (speaker !== socket) speaker.on('error', () => {});
+    this.sockets.add(speaker);
+    const timer = setTimeout(() => speaker.destroy(), GRACE_MS);
+    speaker.on('close', () => {
       clearTimeout(timer);
-      this.sockets.delete(socket);
+      this.sockets.delete(speaker);
+      socket.destroy();
     });
     // What the client has sent is read and dropped: closing with it unread would reset the connection.
-    socket.resume();
-    socket.end(MESSAGE);
+    speaker.resume();
+    speaker.end(MESSAGE);
   }
 
   destroy(): void {

@@ -39,7 +39,12 @@ const FOUND = new Float64Array(SEGMENT_KEYS_MAX);
 export interface SessionContext extends StoreContext {
   stats: Stats;
   version: string;
+  /** Reads the certificates anew. @throws Error when they cannot be used, or the node speaks no TLS */
+  refreshCertificates: () => void;
 }
+
+/** Longest reason that a client is told. */
+const REASON_MAX = 1000;
 
 /** Refusals after which the connection cannot go on. */
 const FATAL: ReadonlySet<Refusal> = new Set<Refusal>([
@@ -249,6 +254,18 @@ export class Session implements CommandHandler {
 
   sweep(request: Request): void {
     this.context.sweeper.hurry();
+    this.replies.outcome(request, 'ok', 0);
+  }
+
+  refreshCertificates(request: Request): void {
+    try {
+      this.context.refreshCertificates();
+    } catch (error) {
+      const reason = (error as Error).message.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, REASON_MAX);
+      // memcached tells this also who wants no reply.
+      this.output.text(`Error ${reason}\r\n`);
+      return;
+    }
     this.replies.outcome(request, 'ok', 0);
   }
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { createSecureContext, createServer, type SecureContext, type Server, TLSSocket } from 'node:tls';
 import { type CertificateOptions, readCertificates } from './certificates.js';
 import type { NodeOptions } from './options.js';
 
@@ -8,6 +8,7 @@ export type TlsGateOptions = CertificateOptions & Pick<NodeOptions, 'tlsVerify' 
 /** Has clients shake hands before they are served. */
 export class TlsGate {
   private readonly server: Server;
+  private secureContext: SecureContext;
 
   /**
    * @param onSecure called with the socket to serve
@@ -20,9 +21,11 @@ export class TlsGate {
     onFailed: (reason: string) => void,
   ) {
     const { tlsVerify, loginTimeoutMs } = options;
+    const certificates = readCertificates(options);
+    this.secureContext = createSecureContext(certificates);
     this.server = createServer(
       {
-        ...readCertificates(options),
+        ...certificates,
         requestCert: tlsVerify !== 'none',
         rejectUnauthorized: tlsVerify === 'require',
         handshakeTimeout: Math.max(1, loginTimeoutMs),
@@ -43,6 +46,13 @@ export class TlsGate {
 
   /** Reads the files anew, for clients to come. @throws VolleyError ERR_VOLLEY_FILE; all stays as it was then */
   reload(): void {
-    this.server.setSecureContext(readCertificates(this.options));
+    const certificates = readCertificates(this.options);
+    this.secureContext = createSecureContext(certificates);
+    this.server.setSecureContext(certificates);
+  }
+
+  /** TLS over the socket of a client that is told something and not served, so it need not show a certificate. */
+  speakTo(socket: Socket): Socket {
+    return new TLSSocket(socket, { isServer: true, secureContext: this.secureContext });
   }
 }

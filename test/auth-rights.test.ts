@@ -61,6 +61,7 @@ test('a user who may only read gets, lists and asks, and changes nothing by the 
       'stats reset\r\n',
       'stats detail on\r\n',
       'lru_crawler crawl all\r\n',
+      'refresh_certs\r\n',
       'ms a 3\r\nbad\r\n',
       'md a\r\n',
       'md a I\r\n',
@@ -73,7 +74,7 @@ test('a user who may only read gets, lists and asks, and changes nothing by the 
     assert.is(node.counters.deniedCommands, refused.length);
     assert.is(await reader.send('get a\r\n').answer('END\r\n'), 'VALUE a 5 1\r\n1\r\nEND\r\n');
     assert.is(await reader.send('mg a v f\r\n').answer('\r\n1\r\n'), 'VA 1 f5\r\n1\r\n');
-    assert.match(await reader.send('stats\r\n').answer('END\r\n'), /STAT cmd_denied 22\r\n/);
+    assert.match(await reader.send('stats\r\n').answer('END\r\n'), /STAT cmd_denied 23\r\n/);
     assert.match(await reader.send('lru_crawler metadump all\r\n').answer('END\r\n'), /key=a /);
     // A value that is thrown away ends where it should, also in pieces, and noreply keeps still.
     reader.send('set a 0 0 10 noreply\r\n01234');

@@ -1,7 +1,7 @@
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectPlain } from 'node:net';
 import { join } from 'node:path';
-import { connect, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Cluster } from '../client/index.js';
@@ -10,7 +10,7 @@ import type { NodeOptions } from '../server/options.js';
 import { contentDigest } from '../src/digest.js';
 import { chunkKey } from '../src/keys.js';
 import { ALICE, authFile } from './support/auth-file.js';
-import { makeCertificates } from './support/certificates.js';
+import { type Certificates, makeCertificates } from './support/certificates.js';
 import { runCli } from './support/cli.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
 import { RawClient, until } from './support/memcached.js';
@@ -34,6 +34,43 @@ async function withNode(
     await work(node, `127.0.0.1:${node.port}`);
   } finally {
     await node.stop();
+  }
+}
+
+/** A client over TLS that keeps its connection. */
+class SecureClient {
+  private received = '';
+  private isOver = false;
+  private readonly socket: TLSSocket;
+
+  constructor(options: ConnectionOptions) {
+    this.socket = connect(options);
+    this.socket.on('data', (bytes) => {
+      this.received += bytes.toString('latin1');
+    });
+    this.socket.on('error', (error) => {
+      this.received += error.message;
+      this.isOver = true;
+    });
+    this.socket.on('close', () => {
+      this.isOver = true;
+    });
+  }
+
+  /** What is answered, so many lines of it. */
+  async ask(command: string, lines = 1): Promise<string> {
+    this.received = '';
+    this.socket.write(command);
+    await until(() => this.isOver || this.received.split('\n').length > lines, 'an answer');
+    return this.received;
+  }
+
+  /** Leaves; returns the serial number of the certificate that the node has shown. */
+  async end(): Promise<string> {
+    const { serialNumber } = this.socket.getPeerCertificate();
+    this.socket.destroy();
+    await until(() => this.isOver, 'the end');
+    return serialNumber;
   }
 }
 
@@ -203,8 +240,10 @@ test('a client that does not shake hands is closed, and takes a place of -c mean
         closed = true;
       });
     await until(() => node.counters.totalConnections === 1, 'the connection');
-    assert.not.match(await askSecurely(node.port, 'version\r\n', '\r\n'), /VERSION/);
+    assert.is(await askSecurely(node.port, 'version\r\n', '\r\n'), 'ERROR Too many open connections\r\n');
     assert.is(node.counters.rejectedConnections, 1);
+    // Nobody says anything to a client that speaks no TLS.
+    assert.is(await new RawClient({ host: '127.0.0.1', port: node.port }).answer(), '');
     await until(() => closed, 'the handshake to be given up', 3000);
     assert.match(await askSecurely(node.port, 'version\r\n', '\r\n'), /^VERSION/);
   });
@@ -224,6 +263,90 @@ test('certificates are read anew; broken ones are told and change nothing', asyn
     node.reload();
     assert.match(await askSecurely(node.port, 'version\r\n', '\r\n'), /^VERSION/);
   });
+});
+
+test('refresh_certs reads certificates, key and authorities anew, drops nobody, and keeps the old where the new are bad', async () => {
+  const [cert, key, authority] = ['fresh.pem', 'fresh.key', 'fresh-ca.pem'].map((name) =>
+    join(files.folder, name),
+  );
+  const take = (from: Pick<Certificates, 'cert' | 'key'>) => {
+    copyFileSync(from.cert, cert!);
+    copyFileSync(from.key, key!);
+  };
+  take(files);
+  copyFileSync(files.ca, authority!);
+  const options = {
+    tlsCert: cert!,
+    tlsKey: key!,
+    tlsCa: authority!,
+    tlsVerify: 'require' as const,
+    logLevel: 'silent' as const,
+  };
+  await withNode(options, async (node) => {
+    const known = {
+      host: '127.0.0.1',
+      port: node.port,
+      ca,
+      cert: readFileSync(files.clientCert),
+      key: readFileSync(files.clientKey),
+    };
+    const admin = new SecureClient(known);
+    const serial = async () => {
+      const client = new SecureClient(known);
+      await client.ask('version\r\n');
+      return client.end();
+    };
+    const first = await serial();
+    assert.is(await admin.ask('refresh_certs\r\n'), 'OK\r\n');
+    assert.is(await serial(), first);
+    for (const [damage, words] of [
+      [
+        () => writeFileSync(cert!, 'no certificate'),
+        /^Error TLS: the certificate .*fresh\.pem.* cannot be used: [^\n]*\r\n$/,
+      ],
+      [() => writeFileSync(key!, 'no key'), /^Error .*cannot be used/],
+      [() => copyFileSync(files.clientKey, key!), /^Error .*mismatch/],
+      [() => rmSync(key!), /^Error .*fresh\.key.*no such file/],
+    ] as const) {
+      damage();
+      assert.match(await admin.ask('refresh_certs\r\n'), words);
+      assert.is(await serial(), first, 'the old certificate goes on');
+      take(files);
+      copyFileSync(files.ca, authority!);
+    }
+    const other = makeCertificates();
+    take(other);
+    assert.is(await admin.ask('refresh_certs\r\n'), 'OK\r\n');
+    const told = await new SecureClient({ ...known, ca: readFileSync(other.ca) }).ask('version\r\n');
+    assert.match(told, /^VERSION/, 'the new certificate is shown');
+    copyFileSync(files.otherCa, authority!);
+    assert.is(await admin.ask('refresh_certs noreply\r\nversion\r\n'), told);
+    const stranger = await new SecureClient({ ...known, ca: readFileSync(other.ca) }).ask('version\r\n');
+    assert.not.match(stranger, /VERSION/, 'the new authorities count');
+    assert.match(await admin.ask('version\r\n'), /^VERSION/, 'who is in stays in');
+    await admin.end();
+  });
+});
+
+test('refresh_certs is for those who may change something, and an error where TLS is not spoken', async () => {
+  await withNode({ authFile: authFile(), logLevel: 'silent' }, async (node) => {
+    const login = ({ user, password }: typeof ALICE) => {
+      const words = `${user} ${password}`;
+      return `set x 0 0 ${words.length}\r\n${words}\r\n`;
+    };
+    const client = () => new SecureClient({ host: '127.0.0.1', port: node.port, ca });
+    assert.is(await client().ask('refresh_certs\r\n'), 'CLIENT_ERROR unauthenticated\r\n');
+    assert.match(await client().ask(`${login(ALICE)}refresh_certs\r\n`, 2), /OK\r\n$/);
+  });
+  const plain = new StorageNode({ port: 0, local: 'off', fabric: 'off', memoryBytes: MIB, threads: 2 });
+  await plain.start();
+  try {
+    const asked = 'refresh_certs\r\nrefresh_certs noreply\r\nquit\r\n';
+    const answer = await new RawClient({ host: '127.0.0.1', port: plain.port }).send(asked).answer();
+    assert.is(answer, 'Error TLS not enabled\r\nError TLS not enabled\r\n');
+  } finally {
+    await plain.stop();
+  }
 });
 
 test('files that cannot be used are told when the node is made', () => {

@@ -120,6 +120,10 @@ export class GuardedCommands implements CommandHandler {
     this.change(request, () => this.session.sweep(request));
   }
 
+  refreshCertificates(request: Request): void {
+    this.change(request, () => this.session.refreshCertificates(request));
+  }
+
   version(request: Request): void {
     this.session.version(request);
   }

@@ -169,6 +169,8 @@ export interface CommandHandler {
   reads(request: ReadsRequest): void;
   /** Looks for dead items now. */
   sweep(request: Request): void;
+  /** Reads the certificates anew. */
+  refreshCertificates(request: Request): void;
   version(request: Request): void;
   verbosity(request: VerbosityRequest): void;
   noop(request: Request): void;

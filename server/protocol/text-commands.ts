@@ -225,6 +225,13 @@ export class TextCommands {
     return 'line';
   }
 
+  refreshCertificates(): Sequel {
+    this.plain.quiet = this.words.is(this.words.count - 1, 'noreply');
+    this.handler.refreshCertificates(this.plain);
+    this.plain.quiet = false;
+    return 'line';
+  }
+
   version(): Sequel {
     this.handler.version(this.plain);
     return 'line';
@@ -281,6 +288,7 @@ const ALL: Command[] = [
   { name: 'cache_memlimit', run: (commands) => commands.operate('memoryLimit') },
   { name: 'watch', run: (commands) => commands.operate('watch') },
   { name: 'shutdown', run: (commands) => commands.operate('shutdown') },
+  { name: 'refresh_certs', run: (commands) => commands.refreshCertificates() },
   { name: 'version', run: (commands) => commands.version() },
   { name: 'quit', run: (commands) => commands.quit() },
 ];

@@ -67,6 +67,7 @@ export class ReadSession implements CommandHandler, Speaker {
   readonly stats = this.leave;
   readonly dump = this.leave;
   readonly sweep = this.leave;
+  readonly refreshCertificates = this.leave;
   readonly reads = this.leave;
   readonly verbosity = this.leave;
   readonly login = this.leave;

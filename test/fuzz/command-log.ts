@@ -172,6 +172,10 @@ export class CommandLog implements CommandHandler {
     this.open('sweep', request);
   }
 
+  refreshCertificates(request: Request): void {
+    this.open('refresh_certs', request);
+  }
+
   verbosity(request: VerbosityRequest): void {
     assert.ok(request.level >= 0, 'level');
     this.open('verbosity', request, `${request.level}`);

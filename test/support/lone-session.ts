@@ -83,6 +83,7 @@ export class LoneSession {
       waiters: new Waiters(slots),
       stats: {} as Stats,
       version: 'test',
+      refreshCertificates: () => {},
       quarantineMs: 1000,
     };
     const replies =
