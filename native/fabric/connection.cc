@@ -29,14 +29,14 @@ int WaitObject(fid* queue) {
 
 FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const FabricInfo& info,
                                    const std::string& peer, const std::string& token)
-    : domain_(std::move(domain)) {
-  if (!Open(info, peer, token)) return;
-  const fi_tx_attr& limits = *info->tx_attr;
+    : domain_(std::move(domain)), info_(info) {
+  if (!Open(peer, token)) return;
+  const fi_tx_attr& limits = *info_->tx_attr;
   windowMax_ = static_cast<uint32_t>(std::min<size_t>(limits.size, kCompletionsMax));
   piecesMax_ = static_cast<uint32_t>(std::clamp<size_t>(std::min(limits.iov_limit, limits.rma_iov_limit), 1, kPiecesMax));
 }
 
-bool FabricConnection::Open(const FabricInfo& info, const std::string& peer, const std::string& token) {
+bool FabricConnection::Open(const std::string& peer, const std::string& token) {
   fi_eq_attr events{};
   events.wait_obj = FI_WAIT_FD;
   fi_cq_attr completions{};
@@ -52,15 +52,15 @@ bool FabricConnection::Open(const FabricInfo& info, const std::string& peer, con
   };
   next("cannot open a completion queue",
        [&] { return fi_cq_open(domain_->domain(), &completions, completions_.Receive(), nullptr); });
-  next("cannot make an endpoint", [&] { return fi_endpoint(domain_->domain(), info.get(), endpoint_.Receive(), nullptr); });
+  next("cannot make an endpoint", [&] { return fi_endpoint(domain_->domain(), info_.get(), endpoint_.Receive(), nullptr); });
   next("cannot bind the event queue",
-       [&] { return info.connected() ? fi_ep_bind(endpoint_.get(), &events_->fid, 0) : 0; });
+       [&] { return info_.connected() ? fi_ep_bind(endpoint_.get(), &events_->fid, 0) : 0; });
   next("cannot bind the completion queue",
        [&] { return fi_ep_bind(endpoint_.get(), &completions_->fid, FI_TRANSMIT | FI_RECV); });
-  next("cannot open an address vector", [&] { return info.connected() ? 0 : OpenAddresses(); });
+  next("cannot open an address vector", [&] { return info_.connected() ? 0 : OpenAddresses(); });
   next("cannot enable the endpoint", [&] { return fi_enable(endpoint_.get()); });
   next("cannot wait on the queues", [&] { return OpenWait() ? 0 : -FI_ENOSYS; });
-  next("cannot connect", [&] { return Reach(info, peer, token); });
+  next("cannot connect", [&] { return Reach(peer, token); });
   SealSockets();
   if (failed != 0) Break(FabricLibrary::Load().Message(what, failed));
   return failed == 0;
@@ -74,8 +74,8 @@ int FabricConnection::OpenAddresses() {
   return failed != 0 ? failed : fi_ep_bind(endpoint_.get(), &addresses_->fid, 0);
 }
 
-int FabricConnection::Reach(const FabricInfo& info, const std::string& peer, const std::string& token) {
-  if (info.connected()) return fi_connect(endpoint_.get(), info->dest_addr, token.data(), token.size());
+int FabricConnection::Reach(const std::string& peer, const std::string& token) {
+  if (info_.connected()) return fi_connect(endpoint_.get(), info_->dest_addr, token.data(), token.size());
   state_ = State::kOpen;
   return fi_av_insert(addresses_.get(), peer.data(), 1, &peer_, 0, nullptr) == 1 ? 0 : -FI_EADDRNOTAVAIL;
 }

@@ -59,12 +59,13 @@ class FabricConnection {
   void Break(const std::string& why);
   void WakeSoon(bool soon);
   void Drain();
-  bool Open(const FabricInfo& info, const std::string& peer, const std::string& token);
-  int Reach(const FabricInfo& info, const std::string& peer, const std::string& token);
+  bool Open(const std::string& peer, const std::string& token);
+  int Reach(const std::string& peer, const std::string& token);
   int OpenAddresses();
   bool OpenWait();
 
   std::shared_ptr<FabricDomain> domain_;
+  FabricInfo info_;
   State state_ = State::kConnecting;
   std::string error_;
   uint32_t windowMax_ = 1;

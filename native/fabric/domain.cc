@@ -40,7 +40,7 @@ std::shared_ptr<FabricDomain> FabricDomain::ForEndpoint(const FabricInfo& info) 
   return info.localRegistration() ? shared_from_this() : std::shared_ptr<FabricDomain>(new FabricDomain(info));
 }
 
-FabricDomain::FabricDomain(const FabricInfo& info) : providerKeys_(info.providerKeys()) {
+FabricDomain::FabricDomain(const FabricInfo& info) : info_(info) {
   const FabricLibrary& library = FabricLibrary::Load();
   const auto check = [&](int failed, const char* what) {
     if (failed == 0) return;
@@ -55,7 +55,7 @@ std::unique_ptr<FabricRegistration> FabricDomain::Register(const void* data, siz
   // Where keys are ours to choose, two may collide: the provider says so, and another one is drawn.
   int failed = -FI_ENOKEY;
   for (int attempt = 0; attempt < 8 && failed == -FI_ENOKEY; attempt++) {
-    failed = fi_mr_reg(domain_.get(), data, bytes, access, 0, providerKeys_ ? 0 : RandomKey(sizeof(uint64_t)), 0, mr.Receive(), nullptr);
+    failed = fi_mr_reg(domain_.get(), data, bytes, access, 0, info_.providerKeys() ? 0 : RandomKey(sizeof(uint64_t)), 0, mr.Receive(), nullptr);
   }
   if (failed != 0) {
     throw Error("ERR_VOLLEY_MEMORY",

@@ -43,7 +43,7 @@ class FabricDomain : public std::enable_shared_from_this<FabricDomain> {
  private:
   explicit FabricDomain(const FabricInfo& info);
 
-  bool providerKeys_;
+  FabricInfo info_;
   FabricHandle<fid_fabric> fabric_;
   FabricHandle<fid_domain> domain_;
 };

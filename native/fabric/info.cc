@@ -1,6 +1,7 @@
 #include "info.h"
 
 #include <cstring>
+#include <utility>
 
 #include "../error.h"
 
@@ -21,20 +22,8 @@ bool HasOwnAddresses(const fi_info& info) {
   }
 }
 
-}  // namespace
-
-FabricInfo::~FabricInfo() {
-  if (info_ != nullptr) FabricLibrary::Load().freeinfo(info_);
-}
-
-void FabricInfo::Append(FabricInfo more) {
-  fi_info** end = &info_;
-  while (*end != nullptr) end = &(*end)->next;
-  std::swap(*end, more.info_);
-}
-
 /// Asks for endpoints of one type that can read remote memory. @param routed whether for the query's address
-FabricInfo FabricInfo::Ask(const FabricQuery& query, bool routed, int* failed) {
+std::vector<FabricInfo> Ask(const FabricQuery& query, bool routed, int* failed) {
   const FabricLibrary& library = FabricLibrary::Load();
   const FabricInfo hints(library.dupinfo(nullptr));
   hints->caps = FI_RMA | FI_READ | FI_REMOTE_READ;
@@ -56,32 +45,42 @@ FabricInfo FabricInfo::Ask(const FabricQuery& query, bool routed, int* failed) {
   fi_info* found = nullptr;
   *failed = library.getinfo(FI_VERSION(1, 14), routed && !query.host.empty() ? query.host.c_str() : nullptr,
                             routed ? port.c_str() : nullptr, routed && query.listening ? FI_SOURCE : 0, hints.get(), &found);
-  return FabricInfo(found);
+  return FabricInfo::Split(found);
 }
 
-FabricInfo FabricInfo::AllOfType(const FabricQuery& query, bool routed, int* failed) {
-  FabricInfo all = Ask(query, routed, failed);
+std::vector<FabricInfo> AllOfType(const FabricQuery& query, bool routed, int* failed) {
+  std::vector<FabricInfo> all = Ask(query, routed, failed);
   if (query.type != FI_EP_RDM || !routed) return all;
   // A provider with addresses of its own makes nothing of an IP address: it is asked without.
   int ignored = 0;
-  FabricInfo unrouted = Ask(query, false, &ignored);
-  while (unrouted) {
-    FabricInfo one(unrouted.info_);
-    unrouted.info_ = one->next;
-    one->next = nullptr;
-    if (HasOwnAddresses(*one.info_)) all.Append(std::move(one));
+  for (FabricInfo& info : Ask(query, false, &ignored)) {
+    if (HasOwnAddresses(*info.get())) all.push_back(std::move(info));
   }
   return all;
 }
 
-FabricInfo FabricInfo::All(const FabricQuery& query, bool routed) {
+}  // namespace
+
+FabricInfo::FabricInfo(fi_info* info) : info_(info, [](fi_info* last) { FabricLibrary::Load().freeinfo(last); }) {}
+
+std::vector<FabricInfo> FabricInfo::Split(fi_info* list) {
+  std::vector<FabricInfo> all;
+  while (list != nullptr) {
+    fi_info* one = list;
+    list = std::exchange(one->next, nullptr);
+    all.emplace_back(one);
+  }
+  return all;
+}
+
+std::vector<FabricInfo> FabricInfo::All(const FabricQuery& query, bool routed) {
   int failed = 0;
-  FabricInfo all;
+  std::vector<FabricInfo> all;
   for (const fi_ep_type type : {FI_EP_MSG, FI_EP_RDM}) {
     if (query.type != FI_EP_UNSPEC && query.type != type) continue;
     FabricQuery typed = query;
     typed.type = type;
-    all.Append(AllOfType(typed, routed, &failed));
+    for (FabricInfo& info : AllOfType(typed, routed, &failed)) all.push_back(std::move(info));
   }
   return all;
 }
@@ -92,13 +91,12 @@ FabricInfo FabricInfo::Query(const FabricQuery& query) {
     if (query.type != FI_EP_UNSPEC && query.type != type) continue;
     FabricQuery typed = query;
     typed.type = type;
-    const FabricInfo found = AllOfType(typed, true, &failed);
-    for (const fi_info* info = found.get(); info != nullptr; info = info->next) {
+    const std::vector<FabricInfo> found = AllOfType(typed, true, &failed);
+    for (const FabricInfo& info : found) {
       // Not every provider looks at the name in the hints.
-      const bool meant = query.device.empty() || query.device == info->domain_attr->name;
-      if (meant) return FabricInfo(FabricLibrary::Load().dupinfo(info));
+      if (query.device.empty() || query.device == info.domain()) return info;
     }
-    if (found) failed = -FI_ENODEV;
+    if (!found.empty()) failed = -FI_ENODEV;
   }
   const std::string place = query.host.empty() ? "this host" : query.host;
   const std::string device = query.device.empty() ? "" : " on device " + query.device;

@@ -19,27 +19,24 @@ struct FabricQuery {
   bool listening = false;           // whether `host` is to be listened on, or to be reached
 };
 
-/// What a fabric offers at one address: an fi_info, owned.
+/// What a fabric offers at one address: an fi_info, which all copies share. Whoever makes a libfabric object from one keeps a
+/// copy for as long: some providers go on looking at what they were given.
 class FabricInfo {
  public:
   FabricInfo() = default;
-  explicit FabricInfo(fi_info* info) : info_(info) {}
-  FabricInfo(FabricInfo&& other) noexcept : info_(other.info_) { other.info_ = nullptr; }
-  FabricInfo& operator=(FabricInfo&& other) noexcept {
-    std::swap(info_, other.info_);
-    return *this;
-  }
-  ~FabricInfo();
+  /// Takes over an fi_info, alone or the first of a list.
+  explicit FabricInfo(fi_info* info);
 
   /// The first endpoint that can read remote memory among what libfabric offers for a query.
   /// Throws Error ERR_VOLLEY_FABRIC that says what is not there, ERR_VOLLEY_SETUP without libfabric.
   static FabricInfo Query(const FabricQuery& query);
-  /// All that libfabric offers for a query, as a chain; null when nothing. @param routed whether at the query's address, or at
-  /// any that the devices have
-  static FabricInfo All(const FabricQuery& query, bool routed);
+  /// All that libfabric offers for a query. @param routed whether at the query's address, or at any that the devices have
+  static std::vector<FabricInfo> All(const FabricQuery& query, bool routed);
+  /// One for each of a list, which is taken over.
+  static std::vector<FabricInfo> Split(fi_info* list);
 
-  fi_info* get() const { return info_; }
-  fi_info* operator->() const { return info_; }
+  fi_info* get() const { return info_.get(); }
+  fi_info* operator->() const { return info_.get(); }
   explicit operator bool() const { return info_ != nullptr; }
   std::string provider() const { return info_->fabric_attr->prov_name; }
   std::string domain() const { return info_->domain_attr->name; }
@@ -52,11 +49,7 @@ class FabricInfo {
   bool providerKeys() const { return (info_->domain_attr->mr_mode & FI_MR_PROV_KEY) != 0; }
 
  private:
-  static FabricInfo Ask(const FabricQuery& query, bool routed, int* failed);
-  static FabricInfo AllOfType(const FabricQuery& query, bool routed, int* failed);
-  void Append(FabricInfo more);
-
-  fi_info* info_ = nullptr;
+  std::shared_ptr<fi_info> info_;
 };
 
 }  // namespace volley

@@ -34,27 +34,27 @@ void Check(long failed, const char* what) {
 }  // namespace
 
 FabricListener::FabricListener(const uint8_t* data, size_t bytes, const Options& options)
-    : token_(RandomToken()), connectionsMax_(options.connectionsMax), placeHeld_(options.placeHeldMs) {
-  const FabricInfo info = FabricInfo::Query(options.query);
-  provider_ = info.provider();
-  device_ = info.domain();
-  domain_ = FabricDomain::Open(info);
+    : info_(FabricInfo::Query(options.query)),
+      token_(RandomToken()),
+      connectionsMax_(options.connectionsMax),
+      placeHeld_(options.placeHeldMs),
+      domain_(FabricDomain::Open(info_)) {
   registration_ = domain_->Register(data, bytes, FI_REMOTE_READ);
-  base_ = info.virtualAddresses() ? reinterpret_cast<uint64_t>(data) : 0;
-  if (!info.connected()) {
-    OpenDatagrams(info);
+  base_ = info_.virtualAddresses() ? reinterpret_cast<uint64_t>(data) : 0;
+  if (!info_.connected()) {
+    OpenDatagrams();
     thread_ = std::thread([this] { DriveProgress(); });
     return;
   }
-  Listen(info);
+  Listen();
   thread_ = std::thread([this] { Serve(); });
 }
 
-void FabricListener::Listen(const FabricInfo& info) {
+void FabricListener::Listen() {
   fi_eq_attr attributes{};
   attributes.wait_obj = FI_WAIT_UNSPEC;
   Check(fi_eq_open(domain_->fabric(), &attributes, events_.Receive(), nullptr), "cannot open an event queue");
-  Check(fi_passive_ep(domain_->fabric(), info.get(), passive_.Receive(), nullptr), "cannot make a listening endpoint");
+  Check(fi_passive_ep(domain_->fabric(), info_.get(), passive_.Receive(), nullptr), "cannot make a listening endpoint");
   Check(fi_pep_bind(passive_.get(), &events_->fid, 0), "cannot bind the event queue");
   Check(fi_listen(passive_.get()), "cannot listen on the fabric");
   sockaddr_storage address{};
@@ -64,7 +64,7 @@ void FabricListener::Listen(const FabricInfo& info) {
 }
 
 /// One endpoint answers all clients.
-void FabricListener::OpenDatagrams(const FabricInfo& info) {
+void FabricListener::OpenDatagrams() {
   fi_cq_attr completions{};
   completions.format = FI_CQ_FORMAT_CONTEXT;
   completions.wait_obj = FI_WAIT_UNSPEC;
@@ -73,7 +73,7 @@ void FabricListener::OpenDatagrams(const FabricInfo& info) {
   fid_domain* domain = domain_->domain();
   Check(fi_cq_open(domain, &completions, datagrams_.completions.Receive(), nullptr), "cannot open a completion queue");
   Check(fi_av_open(domain, &addresses, addresses_.Receive(), nullptr), "cannot open an address vector");
-  Check(fi_endpoint(domain, info.get(), datagrams_.endpoint.Receive(), nullptr), "cannot make an endpoint");
+  Check(fi_endpoint(domain, info_.get(), datagrams_.endpoint.Receive(), nullptr), "cannot make an endpoint");
   fid_ep* endpoint = datagrams_.endpoint.get();
   Check(fi_ep_bind(endpoint, &datagrams_.completions->fid, FI_TRANSMIT | FI_RECV), "cannot bind the completion queue");
   Check(fi_ep_bind(endpoint, &addresses_->fid, 0), "cannot bind the address vector");
@@ -82,7 +82,7 @@ void FabricListener::OpenDatagrams(const FabricInfo& info) {
   size_t bytes = address_.size();
   Check(fi_getname(&endpoint->fid, address_.data(), &bytes), "cannot tell the fabric address");
   address_.resize(bytes);
-  if (info->addr_format == FI_SOCKADDR_IN || info->addr_format == FI_SOCKADDR_IN6) {
+  if (info_->addr_format == FI_SOCKADDR_IN || info_->addr_format == FI_SOCKADDR_IN6) {
     port_ = PortOf(*reinterpret_cast<const sockaddr_storage*>(address_.data()));
   }
 }
@@ -125,7 +125,7 @@ void FabricListener::Handle(uint32_t event, const fi_eq_cm_entry& entry, size_t 
   if (event == FI_SHUTDOWN) return Forget(entry.fid);
   if (event != FI_CONNREQ) return;
   const FabricInfo info(entry.info);
-  if (Admit(entry.data, dataBytes) && Accept(entry.info)) return;
+  if (Admit(entry.data, dataBytes) && Accept(info)) return;
   // A peer that is refused falls back to another transport.
   fi_reject(passive_.get(), info->handle, nullptr, 0);
 }
@@ -160,13 +160,13 @@ bool FabricListener::Reclaim() {
   return true;
 }
 
-bool FabricListener::Accept(fi_info* info) {
-  Peer peer{.since = Clock::now(), .completions = {}, .endpoint = {}};
+bool FabricListener::Accept(const FabricInfo& info) {
+  Peer peer{.since = Clock::now(), .info = info, .completions = {}, .endpoint = {}};
   fi_cq_attr attributes{};
   attributes.format = FI_CQ_FORMAT_CONTEXT;
   attributes.wait_obj = FI_WAIT_NONE;
   attributes.size = 16;
-  const bool taken = fi_endpoint(domain_->domain(), info, peer.endpoint.Receive(), nullptr) == 0 &&
+  const bool taken = fi_endpoint(domain_->domain(), info.get(), peer.endpoint.Receive(), nullptr) == 0 &&
                      fi_cq_open(domain_->domain(), &attributes, peer.completions.Receive(), nullptr) == 0 &&
                      fi_ep_bind(peer.endpoint.get(), &events_->fid, 0) == 0 &&
                      fi_ep_bind(peer.endpoint.get(), &peer.completions->fid, FI_TRANSMIT | FI_RECV) == 0 &&

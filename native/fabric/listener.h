@@ -43,8 +43,8 @@ class FabricListener {
   FabricListener(const uint8_t* data, size_t bytes, const Options& options);
   ~FabricListener();
 
-  const std::string& provider() const { return provider_; }
-  const std::string& device() const { return device_; }
+  std::string provider() const { return info_.provider(); }
+  std::string device() const { return info_.domain(); }
   bool connected() const { return !datagrams_.endpoint; }
   uint16_t port() const { return port_; }
   /// The raw address of an endpoint for reliable datagrams; empty where clients connect to the port.
@@ -61,22 +61,22 @@ class FabricListener {
 
   struct Peer {
     Clock::time_point since;
+    FabricInfo info;
     FabricHandle<fid_cq> completions;
     FabricHandle<fid_ep> endpoint;
   };
 
-  void Listen(const FabricInfo& info);
-  void OpenDatagrams(const FabricInfo& info);
+  void Listen();
+  void OpenDatagrams();
   void DriveProgress();
   void Serve();
   void Handle(uint32_t event, const fi_eq_cm_entry& entry, size_t dataBytes);
   bool Admit(const uint8_t* data, size_t bytes);
-  bool Accept(fi_info* info);
+  bool Accept(const FabricInfo& info);
   bool Reclaim();
   void Forget(fid* endpoint);
 
-  std::string provider_;
-  std::string device_;
+  FabricInfo info_;
   Token token_;
   uint32_t connectionsMax_;
   std::chrono::milliseconds placeHeld_;

@@ -6,7 +6,7 @@ namespace volley {
 namespace {
 
 /// As fi_getinfo answers without hints, or with FI_PROV_ATTR_ONLY.
-FabricInfo Everything(const FabricQuery& query, uint64_t flags) {
+std::vector<FabricInfo> Everything(const FabricQuery& query, uint64_t flags) {
   const FabricLibrary& library = FabricLibrary::Load();
   const FabricInfo hints(library.dupinfo(nullptr));
   // Without a mode nothing is left out but what asks for one.
@@ -16,7 +16,7 @@ FabricInfo Everything(const FabricQuery& query, uint64_t flags) {
   if (!query.provider.empty()) hints->fabric_attr->prov_name = strdup(query.provider.c_str());
   fi_info* found = nullptr;
   library.getinfo(FI_VERSION(1, 14), nullptr, nullptr, flags, hints.get(), &found);
-  return FabricInfo(found);
+  return FabricInfo::Split(found);
 }
 
 /// Each way once; of a provider's ways of one type, those that cannot read are left out where others can.
@@ -24,10 +24,10 @@ class Collector {
  public:
   explicit Collector(std::vector<FabricSurvey::Way>* ways) : ways_(ways) {}
 
-  void Add(const FabricInfo& found, bool reads, bool here) {
+  void Add(const std::vector<FabricInfo>& found, bool reads, bool here) {
     std::set<std::string> kinds;
-    for (const fi_info* info = found.get(); info != nullptr; info = info->next) {
-      const FabricSurvey::Way way{info->fabric_attr->prov_name, info->domain_attr->name, info->ep_attr->type, reads, here};
+    for (const FabricInfo& info : found) {
+      const FabricSurvey::Way way{info.provider(), info.domain(), info->ep_attr->type, reads, here};
       const std::string kind = way.provider + "/" + std::to_string(way.type);
       if (!reads && kinds_.count(kind) > 0) continue;
       kinds.insert(kind);
@@ -47,10 +47,7 @@ class Collector {
 FabricSurvey FabricSurvey::Make(const FabricQuery& query) {
   FabricSurvey survey;
   survey.version = FabricLibrary::Load().version();
-  const FabricInfo providers = Everything(query, FI_PROV_ATTR_ONLY);
-  for (const fi_info* info = providers.get(); info != nullptr; info = info->next) {
-    survey.providers.insert(info->fabric_attr->prov_name);
-  }
+  for (const FabricInfo& info : Everything(query, FI_PROV_ATTR_ONLY)) survey.providers.insert(info.provider());
   Collector collector(&survey.ways);
   const bool routed = query.listening || !query.host.empty();
   collector.Add(FabricInfo::All(query, routed), true, true);
