@@ -1,16 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isVolleyError, VolleyError } from '../src/errors.js';
-import {
-  fabricName,
-  isMadeOfDevices,
-  isSoftware,
-  parseFabric,
-  providerFilter,
-  unsafeReason,
-  type WantedFabric,
-  wayName,
-} from '../src/fabric-choice.js';
+import { fabricName, parseFabric, type WantedFabric, wayName } from '../src/fabric-choice.js';
 import { deviceFault } from '../src/fabric-devices.js';
+import { isMadeOfDevices, isSoftware, providerFilter, refusalOf } from '../src/fabric-providers.js';
 import {
   type FabricOffer,
   type FabricSide,
@@ -122,7 +114,7 @@ function faultOf({ provider }: FabricOffer, wanted: WantedFabric, isInsistedOn: 
   if (isSoftware(provider) && !isAskedFor) {
     return `the node offers the fabric ${provider}, which is software only; --fabric '${provider}' takes it`;
   }
-  return unsafeReason(provider);
+  return refusalOf(provider);
 }
 
 /** The node's region, mapped, or why that is not possible. */

@@ -1,3 +1,4 @@
+import { providerName } from '../src/fabric-providers.js';
 import type { FabricOffer } from '../src/native.js';
 
 /** What a Volley node's `stats volley` tells, as far as a client needs it. The names are told in docs/protocol.md. */
@@ -51,7 +52,7 @@ function parseOffer(all: Record<string, string>): FabricOffer | null {
   if (!isHex(base) || !isHex(key) || !/^([0-9a-f]{2}){0,256}$/.test(address)) return null;
   if (!/^[0-9a-f]{32}$/.test(token) || !/^[\x21-\x7e]{0,64}$/.test(device)) return null;
   return {
-    provider,
+    provider: providerName(provider),
     device,
     // The node's endpoint for reliable datagrams is all the address that such a fabric has.
     endpoint: address === '' ? 'msg' : 'rdm',

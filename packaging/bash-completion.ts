@@ -2,7 +2,7 @@ import type { CommandInfo, CommandLineInfo, OptionInfo } from './command-line.js
 
 /** Values worth offering for options that take others as well. */
 const COMMON_VALUES: Readonly<Record<string, readonly string[]>> = {
-  '--fabric': ['auto', 'off', 'verbs', 'net'],
+  '--fabric': ['auto', 'off', 'verbs', 'net', 'tcp'],
   '--local': ['auto', 'off'],
   '--log-format': ['auto', 'json', 'text'],
   '--log-level': ['silent', 'error', 'warn', 'info', 'debug', 'trace'],

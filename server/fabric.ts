@@ -1,16 +1,14 @@
 import { isVolleyError, VolleyError } from '../src/errors.js';
 import {
-  DEVICE_PROVIDERS,
   fabricName,
   type JudgedWay,
   judgeFabrics,
   parseFabric,
-  providerFilter,
-  unsafeReason,
   type WantedFabric,
   wayName,
 } from '../src/fabric-choice.js';
 import { deviceFault, fabricDevices } from '../src/fabric-devices.js';
+import { DEVICE_PROVIDERS, providerFilter, refusalOf } from '../src/fabric-providers.js';
 import { type FabricOffer, native, type Region } from '../src/native.js';
 
 /** A region's offer to be read over a fabric, and why it is that one or none. */
@@ -91,8 +89,8 @@ function refuseImpossible(
   wanted: { provider: string; device: string | null },
   filter: ReturnType<typeof providerFilter>,
 ): void {
-  const unsafe = unsafeReason(wanted.provider);
-  if (unsafe) throw fabricError(wanted, unsafe);
+  const refusal = refusalOf(wanted.provider);
+  if (refusal) throw fabricError(wanted, refusal);
   if (filter.allows(wanted.provider)) return;
   throw fabricError(wanted, `FI_PROVIDER=${filter.text} excludes it; unset FI_PROVIDER`);
 }

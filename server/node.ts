@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { VolleyError } from '../src/errors.js';
 import { wayName } from '../src/fabric-choice.js';
+import { trustWarning } from '../src/fabric-providers.js';
 import type { FabricCounts, Region, RestoredItems } from '../src/native.js';
 import { ROOT } from '../src/root.js';
 import { assemble, type NodeContext } from './assembly.js';
@@ -256,6 +257,8 @@ export class StorageNode {
     const { offer, reason } = this.fabric;
     const how = offer === null ? 'not read over a fabric' : `read over ${wayName(offer)}`;
     this.log.info({ reason }, how);
+    const warning = offer === null ? '' : trustWarning(offer.provider);
+    if (warning !== '') this.log.warn(warning);
   }
 
   /** Hands the region out on this host, at a path that goes by the port. */

@@ -1,18 +1,17 @@
 import { VolleyError } from './errors.js';
+import {
+  coreOf,
+  DEVICE_PROVIDERS,
+  isSoftware,
+  type ProviderFilter,
+  providerName,
+  refusalOf,
+  trustWarning,
+} from './fabric-providers.js';
 import type { FabricSurvey, FabricWay } from './native.js';
 
 /** What --fabric says. */
 export type WantedFabric = 'auto' | 'off' | { provider: string; device: string | null };
-
-/** FI_PROVIDER, which libfabric itself obeys: `verbs,efa` leaves only these, `^tcp` leaves them out. */
-export interface ProviderFilter {
-  /** As it was set, or null. */
-  text: string | null;
-  /** Whether libfabric may use a provider, given its name, such as `verbs`. */
-  allows(provider: string): boolean;
-  /** Whether the provider is asked for by its name. */
-  names(provider: string): boolean;
-}
 
 export interface JudgedWay extends FabricWay {
   /** Place among those that may be taken, 0 is taken first; null may not be. */
@@ -21,52 +20,15 @@ export interface JudgedWay extends FabricWay {
   reason: string;
 }
 
-/** Fabrics that are made of hardware, the preferred first. `auto` takes no other. */
-export const DEVICE_PROVIDERS = ['verbs', 'efa', 'cxi', 'opx', 'psm3', 'psm2'] as const;
-/** What runs over sockets or shared memory; no faster than Volley's own transports. */
-const SOFTWARE_PROVIDERS = ['net', 'tcp', 'sockets', 'udp', 'shm', 'sm2', 'lnx'];
 /** What libfabric answers to who wants to listen on all addresses; memory cannot be registered with it. */
 const VERBS_ANY_DEVICE = 'verbs_any_domain';
-/** Lets whoever connects read all of the process' memory, with any key. */
-const UNSAFE_PROVIDERS = ['shm', 'sm2'];
-
 /** @throws VolleyError ERR_VOLLEY_USAGE */
 export function parseFabric(text: string): WantedFabric {
   if (text === 'auto' || text === 'off') return text;
   const [, provider, device] = /^([a-z0-9_;-]{1,64})(?:\/([\x21-\x7e]{1,64}))?$/i.exec(text) ?? [];
-  if (provider) return { provider, device: device ?? null };
+  if (provider) return { provider: providerName(provider), device: device ?? null };
   const form = 'auto, off, or PROVIDER or PROVIDER/DEVICE as volley doctor lists them';
   throw new VolleyError('ERR_VOLLEY_USAGE', `--fabric is ${JSON.stringify(text)}; it must be ${form}`);
-}
-
-/** What FI_PROVIDER says. Layers such as ofi_rxm are there whatever is asked for. */
-export function providerFilter(text: string | undefined = process.env.FI_PROVIDER): ProviderFilter {
-  if (!text) return { text: null, allows: () => true, names: () => false };
-  const negated = text.startsWith('^');
-  const listed = text
-    .slice(negated ? 1 : 0)
-    .split(',')
-    .map((name) => coreOf(name.trim()));
-  const isListed = (provider: string) => listed.includes(coreOf(provider));
-  return {
-    text,
-    allows: (provider) => isListed(provider) !== negated,
-    names: (provider) => !negated && isListed(provider),
-  };
-}
-
-/** `verbs` of `verbs;ofi_rxm`. */
-function coreOf(provider: string): string {
-  return provider.split(';').find((part) => !part.startsWith('ofi_')) ?? provider;
-}
-
-export function isSoftware(provider: string): boolean {
-  return SOFTWARE_PROVIDERS.includes(coreOf(provider));
-}
-
-/** Whether a provider, or what lies under its layers, is made of devices. */
-export function isMadeOfDevices(provider: string): boolean {
-  return (DEVICE_PROVIDERS as readonly string[]).includes(coreOf(provider));
 }
 
 /** `verbs/mlx5_0 (msg)` */
@@ -76,12 +38,6 @@ export function wayName({
   endpoint,
 }: Pick<FabricWay, 'provider' | 'device' | 'endpoint'>): string {
   return `${provider}/${device} (${endpoint})`;
-}
-
-/** Why a provider is never taken, whoever asks for it; or null. */
-export function unsafeReason(provider: string): string | null {
-  if (!UNSAFE_PROVIDERS.includes(coreOf(provider))) return null;
-  return `${provider} lets any key read all memory of a node; on one host take the local transport`;
 }
 
 /**
@@ -138,15 +94,17 @@ function faultOf(
   if (device === VERBS_ANY_DEVICE) return "it needs the device's own address: -l ADDRESS";
   if (!filter.allows(provider)) return `FI_PROVIDER=${filter.text} excludes it`;
   if (endpoint === 'dgram') return 'datagram endpoints cannot read remote memory';
-  const unsafe = unsafeReason(provider);
-  if (unsafe) return unsafe;
+  const refusal = refusalOf(provider);
+  if (refusal) return refusal;
   if (!reads) return 'cannot read remote memory';
   if (wanted !== 'auto') return here ? null : 'not at this address';
-  if (provider.includes(';')) return `a layer over ${coreOf(provider)}; --fabric '${provider}' takes it`;
+  const name = provider === 'net' ? 'net (or tcp)' : `'${provider}'`;
+  const taking = `--fabric ${name} takes it${trustWarning(provider) && ', among trusted peers only'}`;
+  if (provider.includes(';')) return `a layer over ${coreOf(provider)}; ${taking}`;
   const isDevice = (DEVICE_PROVIDERS as readonly string[]).includes(provider);
   if (isDevice || filter.names(provider)) return here ? null : 'not at this address';
-  if (isSoftware(provider)) return `software only; --fabric ${provider} takes it`;
-  return `not known to be a device's; --fabric ${provider} takes it`;
+  if (isSoftware(provider)) return `software only; ${taking}`;
+  return `not known to be a device's; ${taking}`;
 }
 
 export function fabricName({ provider, device }: { provider: string; device: string | null }): string {

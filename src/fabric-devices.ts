@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isMadeOfDevices } from './fabric-choice.js';
+import { isMadeOfDevices } from './fabric-providers.js';
 
 /** A fabric device that the kernel knows. */
 export interface FabricDevice {

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { absenceOf } from '../bin/doctor/fabric.js';
-import { judgeFabrics, parseFabric, providerFilter, wayName } from '../src/fabric-choice.js';
+import { judgeFabrics, parseFabric, wayName } from '../src/fabric-choice.js';
 import { fabricDevices } from '../src/fabric-devices.js';
+import { providerFilter, refusalOf } from '../src/fabric-providers.js';
 import type { FabricSurvey, FabricWay } from '../src/native.js';
 
 const test = suite('choice of a fabric');
@@ -31,7 +32,7 @@ function reason(wanted: string, one: FabricWay, filter = none): string {
   return judgeFabrics(parseFabric(wanted) as 'auto', survey(one), filter)[0]!.reason;
 }
 
-const software = [way('net/eth0', 'msg'), way('tcp/eth0', 'msg'), way('tcp;ofi_rxm/eth0', 'rdm')];
+const software = [way('net/eth0', 'msg'), way('sockets/eth0', 'msg'), way('tcp;ofi_rxm/eth0', 'rdm')];
 
 test('connected endpoints on verbs come first, then devices with reliable datagrams, in the order of libfabric', () => {
   const ways = [
@@ -60,7 +61,7 @@ test('software is never taken by itself, but by its name', () => {
   assert.equal(usable('auto', software), []);
   assert.equal(usable('net', software), ['net/eth0 (msg)']);
   assert.equal(usable('tcp;ofi_rxm', software), ['tcp;ofi_rxm/eth0 (rdm)']);
-  assert.match(reason('auto', software[0]!), /software only; --fabric net/);
+  assert.match(reason('auto', software[0]!), /software only; --fabric net.*trusted peers only/);
   assert.match(reason('auto', way('newfangled/x', 'msg')), /not known/);
 });
 
@@ -76,7 +77,43 @@ test('what cannot read remote memory, is elsewhere or is not safe is not taken, 
   assert.match(reason('auto', way('psm2/hfi1_0', 'rdm', { reads: false })), /cannot read remote memory/);
   assert.match(reason('auto', way('verbs/mlx5_0', 'msg', { here: false })), /not at this address/);
   assert.match(reason('verbs', way('verbs/verbs_any_domain', 'msg')), /-l ADDRESS/);
-  assert.match(reason('shm', way('shm/shm', 'rdm')), /any key/);
+});
+
+test('net and tcp are one provider, by either name, and so are the two that ofi_rxm can lie over', () => {
+  assert.equal(parseFabric('tcp'), parseFabric('net'));
+  assert.equal(parseFabric('tcp/eth0'), { provider: 'net', device: 'eth0' });
+  assert.equal(parseFabric('net;ofi_rxm'), parseFabric('tcp;ofi_rxm'));
+  assert.equal(usable('tcp', software), ['net/eth0 (msg)']);
+  assert.equal(usable('net;ofi_rxm', software), ['tcp;ofi_rxm/eth0 (rdm)']);
+  for (const text of ['net', 'tcp', 'verbs, tcp']) {
+    const filter = providerFilter(text);
+    const names = ['net', 'tcp', 'tcp;ofi_rxm'];
+    assert.equal([names.every(filter.allows), names.every(filter.names)], [true, true], text);
+    assert.equal(names.some(providerFilter(`^${text}`).allows), false, text);
+  }
+});
+
+test('what Volley does not use is not taken by anybody, and says what is', () => {
+  const cases: [string, RegExp][] = [
+    ['shm', /access control.*local transport/],
+    ['sm2', /access control.*local transport/],
+    ['sockets', /no longer maintains.*--fabric net/],
+    ['tcp', /without an answer.*--fabric tcp means net/],
+    ['net;ofi_rxm', /'tcp;ofi_rxm'/],
+  ];
+  for (const [provider, why] of cases) {
+    for (const endpoint of ['msg', 'rdm'] as const) {
+      const one = way(`${provider}/x`, endpoint);
+      for (const filter of [none, providerFilter(provider)]) {
+        assert.equal(usable('auto', [one], filter), [], provider);
+        assert.match(reason('auto', one, filter), why);
+      }
+    }
+    assert.match(refusalOf(provider)!, why);
+  }
+  for (const fine of ['verbs', 'net', 'tcp;ofi_rxm', 'efa', 'constructor'])
+    assert.is(refusalOf(fine), null, fine);
+  assert.is(refusalOf('sockets;ofi_rxd')?.includes('sockets'), true);
 });
 
 test('FI_PROVIDER limits the choice, and asks for what it names', () => {

@@ -66,6 +66,8 @@ test('a load tells provider, device and kind of endpoint, and why not another wa
     for (const args of [
       ['--fabric', 'net'],
       ['--fabric', 'net/lo'],
+      ['--fabric', 'tcp'],
+      ['--fabric', 'tcp/lo'],
       ['--transport', 'fabric'],
     ]) {
       const { node: one } = await load(node!, args);
@@ -74,8 +76,11 @@ test('a load tells provider, device and kind of endpoint, and why not another wa
       assert.equal(one.fabric, fabric);
       assert.match(one.transportReason, /net\/lo \(msg\).*not local: /);
     }
-    const byName = await load(node!, [], { FI_PROVIDER: 'net' });
-    assert.is(byName.node.transport, 'fabric');
+    for (const name of ['net', 'tcp', '^verbs']) {
+      const args = name.startsWith('^') ? ['--fabric', 'net'] : [];
+      const { node: one } = await load(node!, args, { FI_PROVIDER: name });
+      assert.is(one.transport, 'fabric', `FI_PROVIDER=${name}: ${one.transportReason}`);
+    }
   });
 });
 
@@ -85,8 +90,10 @@ test('a client takes no software by itself, no other provider than the node has,
     const cases: [string[], NodeJS.ProcessEnv, RegExp][] = [
       [[], {}, /net, which is software only; --fabric 'net' takes it/],
       [['--fabric', 'off'], {}, /fabrics are switched off/],
-      [['--fabric', 'tcp'], {}, /offers the fabric net, and tcp was asked for/],
-      [['--fabric', 'net'], { FI_PROVIDER: 'tcp' }, /FI_PROVIDER=tcp excludes/],
+      [['--fabric', 'udp'], {}, /offers the fabric net, and udp was asked for/],
+      [['--fabric', 'sockets'], {}, /offers the fabric net, and sockets was asked for/],
+      [['--fabric', 'net'], { FI_PROVIDER: 'udp' }, /FI_PROVIDER=udp excludes/],
+      [['--fabric', 'tcp'], { FI_PROVIDER: '^net' }, /FI_PROVIDER=\^net excludes/],
       [['--fabric', 'net/eth99'], {}, /on device eth99/],
     ];
     for (const [args, environment, why] of cases) {
@@ -114,9 +121,9 @@ test('a node tells why its fabric was chosen, or why it has none', async () => {
       const { port } = JSON.parse(process.stdout.split('\n')[0]!) as { port: number };
       return { name: `127.0.0.1:${port}`, port, process, socket: null };
     };
-  const starts = [start({ FI_PROVIDER: 'net' }), start({}, '--fabric', 'net'), start({}, '--fabric', 'off')];
+  const starts = [start({ FI_PROVIDER: 'tcp' }), start({}, '--fabric', 'tcp'), start({}, '--fabric', 'off')];
   await withNodes(starts, async (...nodes) => {
-    const reasons = [/FI_PROVIDER=net asks for it/, /net was asked for/, /switched off/];
+    const reasons = [/FI_PROVIDER=tcp asks for it/, /net was asked for/, /switched off/];
     for (const [i, node] of nodes.entries()) {
       await withCluster([node], async (cluster) => {
         const { all } = cluster.nodes[0]!.volley!;
@@ -124,13 +131,16 @@ test('a node tells why its fabric was chosen, or why it has none', async () => {
         assert.is(all.fabric_provider, i < 2 ? 'net' : '');
         assert.is(all.fabric_endpoint, i < 2 ? 'msg' : '');
       });
+      // A peer that is not trusted is no matter of a node that has no such port.
+      assert.is(/hostile peer.*12593/.test(node.process.stderr), i < 2, node.process.stderr);
     }
   });
 });
 
 test('a node that cannot have what was asked for says in one line why, and does not start', async () => {
   const cases: [string, NodeJS.ProcessEnv, RegExp][] = [
-    ['shm', {}, /any key/],
+    ['shm', {}, /access control/],
+    ['sockets', {}, /no longer maintains it; --fabric net/],
     ['net/eth99', {}, /it has net\/lo \(msg\)/],
     ['net', { FI_PROVIDER: '^net' }, /FI_PROVIDER=\^net excludes it/],
     ['udp;ofi_rxd', {}, /cannot read remote memory/],
@@ -183,6 +193,33 @@ test('doctor tells of each provider whether it is taken, and why not', async () 
   assert.is(fabrics.ways.filter(({ chosen }) => chosen).length, fabrics.chosen ? 1 : 0);
   const table = await runCli(['doctor'], {});
   assert.match(table.stdout, /net +\S.* msg +no +software only/);
+});
+
+test('a node takes what doctor offers, is read over it, and refuses the others in the words of doctor', async () => {
+  const { stdout } = await runCli(['doctor', '--json']);
+  const { fabrics } = JSON.parse(stdout) as { fabrics: FabricReport };
+  const ways = fabrics.ways.filter(({ device, endpoint }) => device === 'lo' && endpoint !== 'dgram');
+  const verdicts = new Map<string, string>();
+  for (const { provider, reason } of ways) {
+    if (!verdicts.has(provider)) verdicts.set(provider, reason);
+  }
+  const offered = [...verdicts].filter(([, reason]) => reason.includes('takes it')).map(([name]) => name);
+  assert.ok(offered.includes('net') && !offered.includes('sockets'), offered.join());
+  for (const [provider, reason] of verdicts) {
+    if (!offered.includes(provider)) {
+      const { code, stderr } = await runCli(['node', '-p', '0', '--fabric', provider]);
+      // What has a second name is taken by it.
+      const isTaken = /--fabric '?tcp/.test(reason);
+      if (!isTaken) assert.is(code, 1, provider);
+      if (!isTaken) assert.ok(stderr.includes(reason), `${provider}: ${stderr}`);
+      continue;
+    }
+    await withNodes([() => startVolleyNode('--fabric', provider, '--local', 'off')], async (node) => {
+      await upload(node!);
+      const { node: one } = await load(node!, ['--fabric', provider]);
+      assert.equal([one.transport, one.fallbackChunks], ['fabric', 0], `${provider}: ${one.transportReason}`);
+    });
+  }
 });
 
 test.run();

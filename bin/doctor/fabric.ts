@@ -1,12 +1,7 @@
 import { isVolleyError } from '../../src/errors.js';
-import {
-  DEVICE_PROVIDERS,
-  judgeFabrics,
-  type ProviderFilter,
-  providerFilter,
-  wayName,
-} from '../../src/fabric-choice.js';
+import { judgeFabrics, wayName } from '../../src/fabric-choice.js';
 import { type FabricDevice, fabricDevices } from '../../src/fabric-devices.js';
+import { DEVICE_PROVIDERS, type ProviderFilter, providerFilter } from '../../src/fabric-providers.js';
 import { type FabricSurvey, type FabricUse, type FabricWay, native } from '../../src/native.js';
 import { type Check, good, limited } from './check.js';
 

@@ -39,7 +39,7 @@ std::vector<FabricInfo> Ask(const FabricQuery& query, bool routed, int* failed) 
     hints->domain_attr->av_type = FI_AV_TABLE;
   }
   hints->ep_attr->type = query.type;
-  if (!query.provider.empty()) hints->fabric_attr->prov_name = strdup(query.provider.c_str());
+  if (!query.provider.empty()) hints->fabric_attr->prov_name = strdup(library.NameInLibrary(query.provider).c_str());
   if (!query.device.empty()) hints->domain_attr->name = strdup(query.device.c_str());
   const std::string port = std::to_string(query.port);
   fi_info* found = nullptr;

@@ -11,7 +11,7 @@ namespace volley {
 
 /// Which way through a fabric is wanted.
 struct FabricQuery {
-  std::string provider;            // libfabric's name for it, such as `verbs` or `net`; empty: any
+  std::string provider;            // our name for it, such as `verbs` or `net`; empty: any
   std::string device;               // libfabric's name of the domain, such as `mlx5_0`; empty: the first that routes to `host`
   fi_ep_type type = FI_EP_UNSPEC;   // FI_EP_MSG or FI_EP_RDM; FI_EP_UNSPEC: connected endpoints if there are any
   std::string host;                 // empty: every address
@@ -38,7 +38,8 @@ class FabricInfo {
   fi_info* get() const { return info_.get(); }
   fi_info* operator->() const { return info_.get(); }
   explicit operator bool() const { return info_ != nullptr; }
-  std::string provider() const { return info_->fabric_attr->prov_name; }
+  /// Our name of it, see FabricLibrary::NameFromLibrary.
+  std::string provider() const { return FabricLibrary::Load().NameFromLibrary(info_->fabric_attr->prov_name); }
   std::string domain() const { return info_->domain_attr->name; }
   bool connected() const { return info_->ep_attr->type == FI_EP_MSG; }
   /// Whether remote addresses are virtual addresses of the owner, not offsets into the registration.

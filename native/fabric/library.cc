@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <sstream>
 
 #include "../error.h"
 
@@ -15,6 +16,34 @@ void Bind(void* library, const char* name, Function* function) {
   if (*function == nullptr) {
     throw Error("ERR_VOLLEY_SETUP", std::string("libfabric.so.1 lacks ") + name + "; install libfabric 1.17 or newer");
   }
+}
+
+constexpr char kNet[] = "net";
+constexpr char kTcp[] = "tcp";
+
+/// FI_PROVIDER with both names of the provider that has two, when it has one of them; else empty.
+std::string WithBothNames(const std::string& filter) {
+  const size_t begin = filter.starts_with('^') ? 1 : 0;
+  bool has[2] = {};
+  std::istringstream names(filter.substr(begin));
+  for (std::string name; std::getline(names, name, ',');) {
+    has[0] |= name == kNet;
+    has[1] |= name == kTcp;
+  }
+  if (has[0] == has[1]) return "";
+  return filter + ',' + (has[0] ? kTcp : kNet);
+}
+
+/// libfabric reads FI_PROVIDER when it is first asked for anything.
+void StartWithBothNames(const FabricLibrary& library) {
+  const char* set = getenv("FI_PROVIDER");
+  const std::string filter = set == nullptr ? "" : set;
+  const std::string both = WithBothNames(filter);
+  if (both.empty()) return;
+  setenv("FI_PROVIDER", both.c_str(), 1);
+  fi_info* found = nullptr;
+  if (library.getinfo(FI_VERSION(1, 14), nullptr, nullptr, FI_PROV_ATTR_ONLY, nullptr, &found) == 0) library.freeinfo(found);
+  setenv("FI_PROVIDER", filter.c_str(), 1);
 }
 
 }  // namespace
@@ -43,6 +72,15 @@ FabricLibrary::FabricLibrary() {
   Bind(library, "fi_fabric", &fabric);
   Bind(library, "fi_strerror", &strerror);
   Bind(library, "fi_version", &version);
+  StartWithBothNames(*this);
+}
+
+std::string FabricLibrary::NameInLibrary(const std::string& provider) const {
+  return provider == kNet && FI_VERSION_GE(version(), FI_VERSION(1, 18)) ? kTcp : provider;
+}
+
+std::string FabricLibrary::NameFromLibrary(const std::string& provider) const {
+  return provider == kTcp && FI_VERSION_GE(version(), FI_VERSION(1, 18)) ? kNet : provider;
 }
 
 std::string FabricLibrary::Message(const std::string& what, long failed) const {

@@ -27,6 +27,11 @@ class FabricLibrary {
   decltype(&::fi_strerror) strerror;
   decltype(&::fi_version) version;
 
+  /// Names of providers here and in libfabric: what libfabric 1.17 calls `net` has been `tcp` since 1.18, with the same wire
+  /// protocol. It is `net` here, whichever libfabric is installed. 1.17's own `tcp` is another one.
+  std::string NameInLibrary(const std::string& provider) const;
+  std::string NameFromLibrary(const std::string& provider) const;
+
   /// "what: Connection refused"; `failed` as libfabric returns it, negative or positive.
   std::string Message(const std::string& what, long failed) const;
 

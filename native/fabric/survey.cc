@@ -13,7 +13,7 @@ std::vector<FabricInfo> Everything(const FabricQuery& query, uint64_t flags) {
   hints->mode = ~0ull;
   hints->domain_attr->mode = ~0ull;
   hints->domain_attr->mr_mode = static_cast<int>(~(FI_MR_BASIC | FI_MR_SCALABLE));
-  if (!query.provider.empty()) hints->fabric_attr->prov_name = strdup(query.provider.c_str());
+  if (!query.provider.empty()) hints->fabric_attr->prov_name = strdup(library.NameInLibrary(query.provider).c_str());
   fi_info* found = nullptr;
   library.getinfo(FI_VERSION(1, 14), nullptr, nullptr, flags, hints.get(), &found);
   return FabricInfo::Split(found);

@@ -39,7 +39,13 @@ static void find(const char *host, const char *port, const char *provider) {
   hints->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY | FI_MR_ENDPOINT;
   hints->ep_attr->type = FI_EP_MSG;
   hints->fabric_attr->prov_name = strdup(provider);
-  check(fi_getinfo(FI_VERSION(1, 14), host, port, 0, hints, &info), "fi_getinfo");
+  int failed = fi_getinfo(FI_VERSION(1, 14), host, port, 0, hints, &info);
+  if (failed && strcmp(provider, "net") == 0) {
+    // Its name since libfabric 1.18.
+    hints->fabric_attr->prov_name = strdup("tcp");
+    failed = fi_getinfo(FI_VERSION(1, 14), host, port, 0, hints, &info);
+  }
+  check(failed, "fi_getinfo");
   check(fi_fabric(info->fabric_attr, &fabric, NULL), "fi_fabric");
   check(fi_domain(fabric, info, &domain, NULL), "fi_domain");
 }
