@@ -110,6 +110,8 @@ FabricConnection::State FabricConnection::Advance() {
 }
 
 bool FabricConnection::Read(const Piece* pieces, uint32_t count, void* descriptor, uint64_t key, void* context) {
+  // Callers post several reads in a row: an earlier one may have broken the connection.
+  if (state_ != State::kOpen) return false;
   iovec to[kPiecesMax];
   fi_rma_iov from[kPiecesMax];
   void* descriptors[kPiecesMax];
@@ -153,20 +155,22 @@ size_t FabricConnection::Poll(Done* out, size_t max) {
     error_ = FabricLibrary::Load().Message("a read failed", error.err);
     return 1;
   }
-  if (got < 0 && got != -FI_EAGAIN) Break(FabricLibrary::Load().Message("cannot look for completions", got));
+  if (got < 0 && got != -FI_EAGAIN) {
+    state_ = State::kBroken;  // the queue tells no more which reads ended, so that Close() has nothing to wait for
+    Break(FabricLibrary::Load().Message("cannot look for completions", got));
+  }
   return 0;
 }
 
 int FabricConnection::WaitDescriptor() const {
   // Layered providers go on only while somebody looks at their queues.
-  if (addresses_) return -1;
+  if (addresses_ || state_ == State::kBroken) return -1;
   fid* queues[] = {&events_->fid, &completions_->fid};
   return fi_trywait(domain_->fabric(), queues, 2) == 0 ? wait_.get() : -1;
 }
 
 void FabricConnection::Break(const std::string& why) {
   if (error_.empty()) error_ = why;
-  state_ = State::kBroken;
   Close();
 }
 

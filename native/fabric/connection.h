@@ -44,13 +44,14 @@ class FabricConnection {
 
   /// Looks at connection events: goes on connecting, notices that the peer left.
   State Advance();
-  /// Posts a read. False when the queue is full for now: try again after Poll(). `context` must be an fi_context2 that
-  /// stays untouched until the read is done or the connection closed.
+  /// Posts a read. False when it was not taken: while the connection is open the queue is full for now, try again after
+  /// Poll(); any other failure breaks the connection. `context` must be an fi_context2 that stays untouched until the read is
+  /// done or the connection closed.
   bool Read(const Piece* pieces, uint32_t count, void* descriptor, uint64_t key, void* context);
   /// Reads that ended since. Never blocks.
   size_t Poll(Done* out, size_t max);
   /// A descriptor to wait on for completions, events and the time to try a refused read again, or -1 when there may be
-  /// something already.
+  /// something already or the connection is broken.
   int WaitDescriptor() const;
   /// When it returned, no read that was posted writes any more.
   void Close();

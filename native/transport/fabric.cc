@@ -50,6 +50,8 @@ void FabricEndpoint::Flush() {
   if (connection_->Advance() == FabricConnection::State::kBroken) return Break();
   if (connection_->state() != FabricConnection::State::kOpen) return;
   for (Operation& operation : operations_) {
+    // A read that cannot be posted breaks the connection.
+    if (connection_->state() == FabricConnection::State::kBroken) return Break();
     if (operation.phase == Phase::kIdle && !posted_.empty()) {
       Begin(operation);
     } else if (operation.phase != Phase::kIdle && !operation.posted) {
@@ -194,7 +196,7 @@ void FabricEndpoint::Break() {
 
 int FabricEndpoint::WaitDescriptor(short* events) const {
   *events = POLLIN;
-  return connection_->state() == FabricConnection::State::kBroken ? -1 : connection_->WaitDescriptor();
+  return connection_->WaitDescriptor();
 }
 
 void FabricEndpoint::Close() {

@@ -1,10 +1,15 @@
-// Stands before libfabric and refuses reads for now (FI_EAGAIN), as a provider does whose queue is full.
+// Stands before libfabric and refuses reads.
 //
 //   cc -shared -fPIC -o FOLDER/libfabric.so.1 refusing-fabric.c
 //   LD_LIBRARY_PATH=FOLDER VOLLEY_TEST_LIBFABRIC=<the real one> VOLLEY_TEST_REFUSALS=FILE volley load …
 //
-// Refused are all reads of a new endpoint for REFUSED_MS from its first one on, when nothing is in flight whose end could tell that it is
-// time to try again; then three out of four. FILE is made to hold a byte for each.
+// Without more: for now (FI_EAGAIN), as a provider does whose queue is full. Refused are all reads of a new endpoint for REFUSED_MS from
+// its first one on, when nothing is in flight whose end could tell that it is time to try again; then three out of four.
+//
+// With VOLLEY_TEST_ERROR=<errno> and VOLLEY_TEST_FIRST=<n>: for good, from the process's n-th read on, as a provider does whose device
+// is gone.
+//
+// FILE is made to hold a byte for each refused read.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <rdma/fabric.h>
@@ -12,6 +17,7 @@
 #include <rdma/fi_endpoint.h>
 #include <rdma/fi_errno.h>
 #include <rdma/fi_rma.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +26,8 @@
 
 static void* real;
 static int refusals = -1;
+static int error;
+static unsigned long first;
 static long first_ms;
 static struct fi_ops_fabric fabric_ops;
 static struct fi_ops_domain domain_ops;
@@ -32,6 +40,9 @@ __attribute__((constructor)) static void load(void) {
   real = dlopen(getenv("VOLLEY_TEST_LIBFABRIC"), RTLD_NOW | RTLD_LOCAL);
   refusals = open(getenv("VOLLEY_TEST_REFUSALS"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (real == NULL || refusals < 0) abort();
+  if (getenv("VOLLEY_TEST_ERROR") == NULL) return;
+  error = atoi(getenv("VOLLEY_TEST_ERROR"));
+  first = strtoul(getenv("VOLLEY_TEST_FIRST"), NULL, 10);
 }
 
 static long now_ms(void) {
@@ -40,13 +51,18 @@ static long now_ms(void) {
   return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static ssize_t readmsg(struct fid_ep* endpoint, const struct fi_msg_rma* message, uint64_t flags) {
-  static unsigned count;
+static int is_taken(void) {
+  static atomic_ulong count;
+  static atomic_uint later;
+  if (error != 0) return atomic_fetch_add(&count, 1) + 1 < first;
   if (first_ms == 0) first_ms = now_ms();
-  const int is_taken = now_ms() - first_ms >= REFUSED_MS && count++ % 4 == 3;
-  if (is_taken) return real_readmsg(endpoint, message, flags);
+  return now_ms() - first_ms >= REFUSED_MS && atomic_fetch_add(&later, 1) % 4 == 3;
+}
+
+static ssize_t readmsg(struct fid_ep* endpoint, const struct fi_msg_rma* message, uint64_t flags) {
+  if (is_taken()) return real_readmsg(endpoint, message, flags);
   if (write(refusals, ".", 1) != 1) abort();
-  return -FI_EAGAIN;
+  return error != 0 ? -error : -FI_EAGAIN;
 }
 
 static int endpoint(struct fid_domain* domain, struct fi_info* info, struct fid_ep** made, void* context) {
