@@ -1,8 +1,8 @@
 import { native } from '../src/native.js';
 
 /**
- * Ends the process. By itself Node waits for threads that are optimizing code, which may wait for it in turn, for ever
- * (nodejs/node#54918: one in a hundred processes that end early); so the addon ends it, behind all that 'exit' listeners do.
+ * Ends the process. Of processes that end early, one in a hundred was seen not to end by itself (nodejs/node#54918); so the
+ * addon ends it, behind all that 'exit' listeners do.
  */
 export function exit(code: number): never {
   process.on('exit', () => leave(code));

@@ -28,14 +28,18 @@ export interface TransportChoice {
 /** What the choice is made from. */
 export interface TransportQuestion {
   node: string;
-  /** The node's IP address. */
+  /** The IP address that the node answered at. */
   address: string;
+  /** All IP addresses of its host: its fabric may be on another one. */
+  addresses: readonly string[];
   wanted: WantedTransport;
   /** `auto` (the fabric that the node offers), `off`, or PROVIDER or PROVIDER/DEVICE. */
   fabric: string;
   volley: VolleyStats | null;
   timeoutMs: number;
 }
+
+type OpenRemoteOptions = Parameters<ReturnType<typeof native>['openRemoteRegion']>[0];
 
 /**
  * How to read chunks from a node: `local`, else `fabric`, else `tcp`, or what was asked for.
@@ -66,34 +70,53 @@ function notPossible(node: string, wanted: NodeTransport, why: string, help: str
   return new VolleyError('ERR_VOLLEY_TRANSPORT', text);
 }
 
-/** The node's region over a fabric, or why that is not possible. */
+/** The node's region over a fabric, or why that is not possible, at the first address. */
 async function openFabric(question: TransportQuestion): Promise<RemoteRegion | string> {
-  const { address, volley, timeoutMs } = question;
+  const { address: answered, addresses, volley, timeoutMs } = question;
   const wanted = parseFabric(question.fabric);
   if (!volley) return 'it offers no fabric';
   if (!volley.fabric) return `the node offers no fabric${volley.fabricReason && `: ${volley.fabricReason}`}`;
   const fault = faultOf(volley.fabric, wanted, question.wanted === 'fabric');
   if (fault !== null) return fault;
   const localDevice = (typeof wanted === 'object' && wanted.device) || undefined;
+  const endMs = performance.now() + timeoutMs;
+  let first = '';
+  for (const address of [answered, ...addresses.filter((other) => other !== answered)]) {
+    const leftMs = Math.ceil(endMs - performance.now());
+    if (leftMs <= 0) break;
+    const options = {
+      ...volley.fabric,
+      host: address,
+      timeoutMs: leftMs,
+      ...(localDevice && { localDevice }),
+    };
+    const region = await openAt(options, volley.epoch);
+    if (typeof region !== 'string') return region;
+    first ||= region;
+  }
+  return first;
+}
+
+/** The region at one address, or why not. */
+async function openAt(options: OpenRemoteOptions, epoch: bigint): Promise<RemoteRegion | string> {
   try {
-    const options = { ...volley.fabric, host: address, timeoutMs, ...(localDevice && { localDevice }) };
     const region = await native().openRemoteRegion(options);
-    if (region.info.epoch === volley.epoch) return region;
+    if (region.info.epoch === epoch) return region;
     region.close();
     return "the region offered over the fabric is not the node's current one";
   } catch (error) {
     if (!isVolleyError(error)) throw error;
-    const fault = error.code === 'ERR_VOLLEY_FABRIC' ? await noWay(volley.fabric, address) : '';
+    const fault = error.code === 'ERR_VOLLEY_FABRIC' ? await noWay(options) : '';
     return fault || error.message;
   }
 }
 
 /** Why no device of this host leads to the node, or '' when one does, or when it does not take a device. */
-async function noWay({ provider, endpoint }: FabricOffer, address: string): Promise<string> {
+async function noWay({ provider, endpoint, host }: OpenRemoteOptions): Promise<string> {
   if (!isMadeOfDevices(provider)) return '';
-  const { ways } = await native().surveyFabrics({ provider, endpoint, host: address, listening: false });
+  const { ways } = await native().surveyFabrics({ provider, endpoint, host, listening: false });
   const leadsThere = ways.some((way) => way.reads && way.here && way.provider === provider);
-  return leadsThere ? '' : deviceFault(provider, address);
+  return leadsThere ? '' : deviceFault(provider, host);
 }
 
 /**

@@ -100,7 +100,7 @@ export async function connectNode(
   const connectedMs = performance.now();
   try {
     const { name, port } = node;
-    const question = { node: name, address, wanted, fabric: wantedFabric, volley, timeoutMs };
+    const question = { node: name, address, addresses, wanted, fabric: wantedFabric, volley, timeoutMs };
     const { transport, reason, region, fabric } = await chooseTransport(question);
     // Only nodes that ask are told: one that does not would take the password for an item.
     const asks = volley?.authentication === 'password' || control.isAskedInText;

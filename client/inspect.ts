@@ -68,11 +68,12 @@ async function inspect(
   signal?: AbortSignal,
 ): Promise<LiveNode> {
   const probe = await probeNode(node, credentials, client, timeoutMs, signal);
-  const { address, control, version, stats, volley } = probe;
+  const { address, addresses, control, version, stats, volley } = probe;
   control.close();
   const { transport, reason, region, fabric } = await chooseTransport({
     node: node.name,
     address,
+    addresses,
     wanted: 'auto',
     fabric: 'auto',
     volley,

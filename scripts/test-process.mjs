@@ -1,7 +1,7 @@
 // Runs one compiled test file in a process of its own, and judges what uvu reports.
 import { spawn } from 'node:child_process';
 
-// A process that ends while its code is being optimized can wait for ever (nodejs/node#54918): here one in a hundred did.
+// Without this one process in a hundred was seen not to end (nodejs/node#54918).
 const NODE_FLAGS = ['--no-concurrent-recompilation', '--enable-source-maps'];
 
 /** Ends whatever a test file left running in its process group. Returns whether there was anything. */

@@ -38,8 +38,19 @@ export function deviceFault(provider: string, address: string, root?: string): s
     const states = down.map((device) => `${placeOf(device)} is ${device.portStates[0]}`).join(', ');
     return `no active port leads to ${address}: ${states}; bring the link up (rdma link shows it)`;
   }
+  const dashed = dashFault(devices);
+  if (dashed) return `${dashed.fault}; rename it: ${dashed.remedy}`;
   const all = devices.map(placeOf).join(', ');
   return `the RDMA devices here (${all}) are up but not on a network with ${address}; take an address of theirs`;
+}
+
+/** Why libfabric may find no address for an RDMA device, by its name alone, and what to do about it; or null. */
+export function dashFault(devices: readonly FabricDevice[]): { fault: string; remedy: string } | null {
+  const dashed = devices.map(({ name }) => name).filter((name) => name.includes('-'));
+  if (dashed.length === 0) return null;
+  const renamings = dashed.map((name) => `rdma dev set ${name} name ${name.replaceAll('-', '_')}`);
+  const fault = `libfabric 2.1 finds no address for a device with a dash in its name: ${dashed.join(', ')}`;
+  return { fault, remedy: renamings.join('; ') };
 }
 
 function placeOf({ name, networkInterface }: FabricDevice): string {

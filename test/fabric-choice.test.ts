@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { absenceOf } from '../bin/doctor/fabric.js';
+import { good } from '../bin/doctor/check.js';
+import { absenceOf, checkFabrics } from '../bin/doctor/fabric.js';
 import { judgeFabrics, parseFabric, wayName } from '../src/fabric-choice.js';
-import { fabricDevices } from '../src/fabric-devices.js';
+import { deviceFault, fabricDevices } from '../src/fabric-devices.js';
 import { providerFilter, refusalOf } from '../src/fabric-providers.js';
 import type { FabricSurvey, FabricWay } from '../src/native.js';
 
@@ -160,6 +161,32 @@ test('why a provider has nothing to offer is told from the devices and their por
     assert.match(absence([]), /ibverbs-providers/);
     mkdirSync(join(root, 'cxi', 'cxi0'), { recursive: true });
     assert.is(fabricDevices(root).length, 3);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
+
+test('a device with a dash in its name is told of, with the command that renames it', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'volley-test-'));
+  try {
+    const add = (device: string) => {
+      const port = join(root, 'infiniband', device, 'ports', '1');
+      mkdirSync(port, { recursive: true });
+      writeFileSync(join(port, 'state'), '4: ACTIVE\n');
+    };
+    const check = async () => {
+      const { checks } = await checkFabrics(good('locked memory', 'unlimited'), fabricDevices(root));
+      return checks.find(({ name }) => name === 'rdma devices')!;
+    };
+    add('rxe0');
+    assert.equal(await check(), good('rdma devices', 'rxe0 ACTIVE'));
+    assert.not.match(deviceFault('verbs', '10.0.0.1', root), /dash/);
+    add('siw-eth0-1');
+    const { state, detail, help } = await check();
+    assert.is(state, 'limited');
+    assert.match(detail, /dash in its name: siw-eth0-1$/);
+    assert.is(help, 'rdma dev set siw-eth0-1 name siw_eth0_1');
+    assert.match(deviceFault('verbs', '10.0.0.1', root), /dash.*rdma dev set siw-eth0-1 name siw_eth0_1/);
   } finally {
     rmSync(root, { recursive: true });
   }

@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -7,12 +7,28 @@ import type { FabricReport } from '../bin/doctor/fabric.js';
 import type { Cluster, NodeLoadReport } from '../client/index.js';
 import { runCli } from './support/cli.js';
 import { loadBytes, randomImage } from './support/images.js';
-import { startVolleyNode, type TestNode, VOLLEY_COMMAND, withCluster, withNodes } from './support/nodes.js';
+import {
+  startVolleyNode,
+  startVolleyNodeAt,
+  type TestNode,
+  VOLLEY_COMMAND,
+  withCluster,
+  withNodes,
+} from './support/nodes.js';
 import { TestProcess } from './support/processes.js';
 
 /** What the commands make of --fabric and FI_PROVIDER, over libfabric's provider for plain sockets. */
 const test = suite('--fabric on the command line');
 const startNode = () => startVolleyNode('--fabric', 'net', '--local', 'off');
+
+/** An IPv6 address that means something on one interface only, such as `fe80::1%eth0`, or null. */
+function linkLocalAddress(): string | null {
+  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+    const found = addresses!.find(({ family, address }) => family === 'IPv6' && address.startsWith('fe80:'));
+    if (found) return `${found.address}%${name}`;
+  }
+  return null;
+}
 
 async function withFolder<Result>(work: (folder: string) => Promise<Result>): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'volley-test-'));
@@ -153,6 +169,29 @@ test('a node that cannot have what was asked for says in one line why, and does 
   }
 });
 
+test('a node whose fabric is at another address of its host, or at one with a zone, is read over it', async () => {
+  const zoned = linkLocalAddress();
+  const both = ['-l', '127.0.0.1,::1', '--fabric', 'net', '--local', 'off'];
+  const [command, script] = VOLLEY_COMMAND;
+  const process = new TestProcess(command, [script, 'node', '-p', '0', '--json', ...both]);
+  await process.until('line of the node', () => process.stdout.includes('\n'));
+  const { port } = JSON.parse(process.stdout.split('\n')[0]!) as { port: number };
+  const node = { name: `localhost:${port}`, port, process, socket: null };
+  await withNodes([async () => node], async () => {
+    await upload(node);
+    // The control connection is taken at ::1, the fabric listens at the first address only.
+    const { node: one } = await load(node, ['--fabric', 'net']);
+    assert.equal([one.transport, one.fallbackChunks], ['fabric', 0], one.transportReason);
+  });
+  if (zoned === null) return console.log('no link-local address here');
+  await withNodes([() => startVolleyNodeAt(zoned, [], both.slice(2))], async (far) => {
+    const there = { ...far!, name: `[${zoned}]:${far!.port}` };
+    await upload(there);
+    const { node: one } = await load(there, ['--fabric', 'net']);
+    assert.equal([one.transport, one.fallbackChunks], ['fabric', 0], one.transportReason);
+  });
+});
+
 test('without libfabric a node runs, a client reads over tcp, and both say so', async () => {
   await withFolder(async (folder) => {
     // What the loader finds first is no library.
@@ -195,7 +234,7 @@ test('doctor tells of each provider whether it is taken, and why not', async () 
   assert.match(table.stdout, /net +\S.* msg +no +software only/);
 });
 
-test('a node takes what doctor offers, is read over it, and refuses the others in the words of doctor', async () => {
+test('a node takes what doctor offers, and refuses the others in the words of doctor', async () => {
   const { stdout } = await runCli(['doctor', '--json']);
   const { fabrics } = JSON.parse(stdout) as { fabrics: FabricReport };
   const ways = fabrics.ways.filter(({ device, endpoint }) => device === 'lo' && endpoint !== 'dgram');
@@ -215,9 +254,9 @@ test('a node takes what doctor offers, is read over it, and refuses the others i
       continue;
     }
     await withNodes([() => startVolleyNode('--fabric', provider, '--local', 'off')], async (node) => {
-      await upload(node!);
-      const { node: one } = await load(node!, ['--fabric', provider]);
-      assert.equal([one.transport, one.fallbackChunks], ['fabric', 0], `${provider}: ${one.transportReason}`);
+      await withCluster([node!], async (cluster) => {
+        assert.is(cluster.nodes[0]!.volley!.all.fabric_provider, provider);
+      });
     });
   }
 });

@@ -1,6 +1,6 @@
 import { isVolleyError } from '../../src/errors.js';
 import { judgeFabrics, wayName } from '../../src/fabric-choice.js';
-import { type FabricDevice, fabricDevices } from '../../src/fabric-devices.js';
+import { dashFault, type FabricDevice, fabricDevices } from '../../src/fabric-devices.js';
 import { DEVICE_PROVIDERS, type ProviderFilter, providerFilter } from '../../src/fabric-providers.js';
 import { type FabricSurvey, type FabricUse, type FabricWay, native } from '../../src/native.js';
 import { type Check, good, limited } from './check.js';
@@ -32,9 +32,11 @@ export interface FabricFindings {
   report: FabricReport;
 }
 
-/** Looks at libfabric, the devices, and what `--fabric auto` makes of them. @param memlock what memory can be locked */
-export async function checkFabrics(memlock: Check): Promise<FabricFindings> {
-  const devices = fabricDevices();
+/**
+ * Looks at libfabric, the devices, and what `--fabric auto` makes of them.
+ * @param memlock what memory can be locked
+ */
+export async function checkFabrics(memlock: Check, devices = fabricDevices()): Promise<FabricFindings> {
   const filter = providerFilter();
   const survey = await takeSurvey();
   const rows = survey instanceof Error ? [] : judge(survey, devices, filter, memlock);
@@ -74,6 +76,9 @@ function deviceCheck(devices: readonly FabricDevice[]): Check {
       'with a RoCE or InfiniBand card: apt-get install rdma-core; without: rdma link add rxe0 type rxe netdev IF';
     return limited('rdma devices', 'none', help);
   }
+  const dashed = dashFault(devices);
+  if (dashed && down.length < devices.length)
+    return limited('rdma devices', `${found}; ${dashed.fault}`, dashed.remedy);
   if (down.length < devices.length) return good('rdma devices', found);
   return limited(
     'rdma devices',

@@ -37,8 +37,8 @@ const MEMJS_GRACE = 2;
 const MEMJS_REFUSED = 'Memcached server authentication failed!';
 
 /**
- * The binary protocol, by memjs. memjs keeps the bytes of an answer that came too late and would take them for the next
- * one, so after any failure its client is thrown away, connection and all.
+ * The binary protocol, by memjs. After any failure its client is thrown away, connection and all, so that no answer is
+ * taken for another request's.
  */
 export class BinaryControl implements ControlProtocol {
   #client: Client | null = null;

@@ -184,7 +184,7 @@ void FabricConnection::Drain() {
 }
 
 void FabricConnection::Close() {
-  // libfabric 1.17's ofi_rxm crashes when an endpoint is closed while an answer is arriving.
+  // libfabric 1.17's ofi_rxm was seen to crash otherwise.
   if (addresses_) Drain();
   state_ = State::kBroken;
   if (endpoint_ && !addresses_) fi_shutdown(endpoint_.get(), 0);

@@ -28,8 +28,7 @@ class FabricDomain : public std::enable_shared_from_this<FabricDomain> {
   /// The domain that `info` names, opened when nobody has it open. Throws Error ERR_VOLLEY_FABRIC.
   static std::shared_ptr<FabricDomain> Open(const FabricInfo& info);
   /// The domain for one more endpoint that reads: this one, or where nothing has to be registered with it, one of the
-  /// endpoint's own. For libfabric 1.17's net and tcp spoil a domain: when an endpoint is closed, or its peer dies, while an
-  /// answer is arriving, they free the read twice, and later reads of any endpoint then share one buffer (libfabric pull
+  /// endpoint's own: before libfabric 1.18.0 net was seen to damage what the endpoints of a domain share (libfabric pull
   /// request 8656). Throws Error ERR_VOLLEY_FABRIC.
   std::shared_ptr<FabricDomain> ForEndpoint(const FabricInfo& info);
 
