@@ -37,6 +37,7 @@
         "native/objects/descriptor_limit.cc",
         "native/objects/duplicate.cc",
         "native/objects/fabric_object.cc",
+        "native/objects/file.cc",
         "native/objects/guest_memory_object.cc",
         "native/objects/leave.cc",
         "native/objects/local_region_object.cc",

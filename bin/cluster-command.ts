@@ -2,34 +2,36 @@ import { type Command, Option } from 'commander';
 import type { Cluster, WantedTransport } from '../client/index.js';
 import { chooseCredentials, chooseNodes } from '../src/config.js';
 import { chooseTls, type TlsFlags } from '../src/tls-settings.js';
+import { formatDuration } from '../src/units.js';
 import { withSignals } from './signals.js';
-import { parseMilliseconds } from './values.js';
+import { parseNodeTimeout, parsePath } from './values.js';
 
+const NODE_TIMEOUT_MS = 5000;
 const FABRIC_HELP =
   'fabric to read over: PROVIDER or PROVIDER/DEVICE, or auto (what the node offers), or off';
 
 /** Options of every command that talks to storage nodes. */
 export interface ClusterFlags extends TlsFlags {
   nodes?: string;
+  /** In milliseconds. */
   timeout: number;
   fabric?: string;
   json?: boolean;
 }
 
-/** Adds --nodes, --timeout and --json to a command. */
-export function addClusterOptions(command: Command): Command {
+/** Adds --nodes, --timeout, the options of TLS and --json to a command. @param timeout another name for --timeout */
+export function addClusterOptions(command: Command, timeout = '--timeout'): Command {
   return command
     .option('--nodes <list>', 'storage nodes, host:port separated by commas')
-    .option(
-      '--timeout <ms>',
-      'milliseconds that a node may let pass without an answer',
-      parseMilliseconds,
-      5000,
+    .addOption(
+      new Option(`${timeout} <time>`, 'how long a node may let pass without an answer')
+        .argParser(parseNodeTimeout)
+        .default(NODE_TIMEOUT_MS, formatDuration(NODE_TIMEOUT_MS)),
     )
     .option('--tls', 'speak TLS to the nodes')
-    .option('--tls-ca <file>', 'authorities of their certificates, PEM')
-    .option('--tls-cert <file>', 'certificate to show them, PEM')
-    .option('--tls-key <file>', 'its private key, PEM')
+    .option('--tls-ca <file>', 'authorities of their certificates, PEM', parsePath)
+    .option('--tls-cert <file>', 'certificate to show them, PEM', parsePath)
+    .option('--tls-key <file>', 'its private key, PEM', parsePath)
     .option('--tls-server-name <name>', 'name in their certificates (default: the host)')
     .option('--json', 'print one JSON document');
 }
@@ -46,8 +48,8 @@ export function addTransportOptions(command: Command): Command {
 }
 
 /**
- * Connects to the cluster that the flags name, does the work and closes. SIGINT and SIGTERM fire the signal that the
- * work gets.
+ * Connects to the cluster that the flags name, does the work and closes. SIGINT, SIGTERM and SIGHUP fire the signal that
+ * the work gets.
  */
 export async function withCluster(
   flags: ClusterFlags,

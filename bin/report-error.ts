@@ -1,4 +1,5 @@
 import { isVolleyError } from '../src/errors.js';
+import { escapeUnshown } from '../src/keys.js';
 
 const USAGE_EXIT = 2;
 const FAILURE_EXIT = 1;
@@ -9,7 +10,8 @@ const FAILURE_EXIT = 1;
  * @returns the exit code
  */
 export function reportError(error: unknown, json: boolean): number {
-  const message = (error instanceof Error ? error.message : String(error)).replace(/\s*\n\s*/g, ' ');
+  const text = error instanceof Error ? error.message : String(error);
+  const message = escapeUnshown(text.replace(/\s*\n\s*/g, ' '));
   const code = isVolleyError(error) ? error.code : 'ERR_VOLLEY_UNEXPECTED';
   const words = isVolleyError(error) ? message : `unexpected error: ${message}; VOLLEY_DEBUG=1 shows where`;
   if (json) process.stdout.write(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);

@@ -1,11 +1,11 @@
 import { exit } from './exit.js';
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
 const INTERRUPTED_EXIT = 1;
 
 /**
- * Runs a command's work with an AbortSignal that SIGINT and SIGTERM fire, so that it can clean up. A second one ends
- * the process at once. The handlers stay: after its work a command only has to say what came of it.
+ * Runs a command's work with an AbortSignal that SIGINT, SIGTERM and SIGHUP fire, so that it can clean up. A second
+ * one ends the process at once. The handlers stay: after its work a command only has to say what came of it.
  */
 export async function withSignals<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();

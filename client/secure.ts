@@ -6,6 +6,7 @@ import {
   createSecureContext,
   type SecureContext,
 } from 'node:tls';
+import { authoritiesFault } from '../src/authorities.js';
 import { VolleyError } from '../src/errors.js';
 import type { TlsOptions } from '../src/tls-settings.js';
 
@@ -34,6 +35,9 @@ export interface Destination {
 
 /** @throws VolleyError ERR_VOLLEY_FILE when certificate, key or authorities are not what they should be */
 export function makeClientTls({ ca, cert, key, serverName }: TlsOptions): ClientTls {
+  const fault = ca === undefined ? null : authoritiesFault(ca);
+  if (fault !== null)
+    throw new VolleyError('ERR_VOLLEY_FILE', `TLS: the authorities cannot be used: ${fault}`);
   try {
     const context = createSecureContext({ ca, cert, key, minVersion: 'TLSv1.2' });
     return { context, serverName: serverName ?? null };

@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { isVolleyError, VolleyError } from '../src/errors.js';
+import { pathOf } from '../src/file-path.js';
 import { formatBytes } from '../src/units.js';
 import { BZIMAGE_HEADER_BYTES, BzImage } from './bzimage.js';
 import { ElfImage } from './elf-image.js';
@@ -82,7 +83,7 @@ function parseElf(vmlinux: Buffer): ElfImage | string {
 async function readKernelFile(path: string): Promise<Buffer> {
   let handle: FileHandle | undefined;
   try {
-    handle = await open(path, 'r');
+    handle = await open(pathOf(path), 'r');
     const { size } = await handle.stat();
     // A look at the first bytes spares reading a disk image that was meant for something else.
     const head = Buffer.alloc(BZIMAGE_HEADER_BYTES);

@@ -5,6 +5,7 @@
 #include "objects/descriptor_limit.h"
 #include "objects/duplicate.h"
 #include "objects/fabric_object.h"
+#include "objects/file.h"
 #include "objects/guest_memory_object.h"
 #include "objects/leave.h"
 #include "objects/local_region_object.h"
@@ -32,6 +33,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("openRemoteRegion", Napi::Function::New<&RemoteRegionObject::OpenRemoteRegion>(env, "openRemoteRegion"));
   exports.Set("surveyFabrics", Napi::Function::New<&SurveyFabrics>(env, "surveyFabrics"));
   exports.Set("duplicate", Napi::Function::New<&Duplicate>(env, "duplicate"));
+  exports.Set("linkFile", Napi::Function::New<&LinkFile>(env, "linkFile"));
+  exports.Set("copyAttributes", Napi::Function::New<&CopyAttributes>(env, "copyAttributes"));
+  exports.Set("allocateFile", Napi::Function::New<&AllocateFile>(env, "allocateFile"));
   exports.Set("leave", Napi::Function::New<&Leave>(env, "leave"));
   exports.Set("raiseDescriptorLimit", Napi::Function::New<&RaiseDescriptorLimit>(env, "raiseDescriptorLimit"));
   exports.Set("setBusyWait", Napi::Function::New<&SetBusyWait>(env, "setBusyWait"));

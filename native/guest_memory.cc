@@ -12,6 +12,7 @@
 namespace volley {
 namespace {
 
+constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kHugePageBytes = 2 << 20;
 
 struct Backing {
@@ -79,14 +80,43 @@ void GuestMemory::Reserve(uint64_t offset, uint64_t length) {
   }
 }
 
+void GuestMemory::KeepHole(uint64_t offset, uint64_t length) {
+  if (length == 0) return;
+  const uint64_t end = offset + length;
+  for (uint64_t block = offset / kBlockBytes; block <= (end - 1) / kBlockBytes; block++) {
+    populated_[block].store(kHasHole, std::memory_order_relaxed);
+  }
+  // File systems give blocks to all of a page that is written to, which may be a huge one, and read ahead of it.
+  madvise(mapping_.data(), mapping_.bytes(), MADV_RANDOM);
+  if (offset % kHugePageBytes != 0) KeepPagesSmall(offset);
+  if (end % kHugePageBytes != 0) KeepPagesSmall(end);
+}
+
+/// In the 2 MiB around `offset`; in all of the mapping where that would take too many pieces of it.
+void GuestMemory::KeepPagesSmall(uint64_t offset) {
+  const uint64_t start = offset / kHugePageBytes * kHugePageBytes;
+  const uint64_t length = std::min(kHugePageBytes, bytes() - start);
+  if (smallUpTo_ == start + length) return;
+  smallUpTo_ = start + length;
+  if (madvise(mapping_.data() + start, length, MADV_NOHUGEPAGE) == 0 || errno != ENOMEM) return;
+  madvise(mapping_.data(), mapping_.bytes(), MADV_NOHUGEPAGE);
+}
+
 void GuestMemory::Populate(uint64_t offset, uint64_t length) {
   if (length == 0) return;
   for (uint64_t block = offset / kBlockBytes; block <= (offset + length - 1) / kBlockBytes; block++) {
-    if (populated_[block].load(std::memory_order_relaxed) != 0) continue;
-    populated_[block].store(1, std::memory_order_relaxed);
-    const uint64_t at = block * kBlockBytes;
+    const uint8_t state = populated_[block].load(std::memory_order_relaxed);
+    if (state == kPresent) continue;
+    uint64_t start = block * kBlockBytes;
+    uint64_t end = std::min(start + kBlockBytes, bytes());
+    if (state == kFresh) {
+      populated_[block].store(kPresent, std::memory_order_relaxed);
+    } else {
+      start = std::max(start, offset / kPageBytes * kPageBytes);
+      end = std::min(end, offset + length);
+    }
     // Best effort: where the kernel is older than 5.14 the pages come by faults.
-    madvise(mapping_.data() + at, std::min(kBlockBytes, bytes() - at), MADV_POPULATE_WRITE);
+    madvise(mapping_.data() + start, end - start, MADV_POPULATE_WRITE);
   }
 }
 

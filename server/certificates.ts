@@ -1,6 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { authoritiesFault } from '../src/authorities.js';
 import { VolleyError } from '../src/errors.js';
+import { pathOf } from '../src/file-path.js';
 import { systemWords } from '../src/system-error.js';
 import type { NodeOptions } from './options.js';
 
@@ -17,14 +19,14 @@ export function readCertificates(options: CertificateOptions): SecureContextOpti
   const { tlsCert, tlsKey, tlsCa, tlsCiphers, tlsMinVersion } = options;
   const cert = read('certificate', tlsCert!);
   const keyFile = tlsKey ?? tlsCert!;
-  if ((statSync(keyFile, { throwIfNoEntry: false })?.mode ?? 0) & 0o004) {
+  if ((statSync(pathOf(keyFile), { throwIfNoEntry: false })?.mode ?? 0) & 0o004) {
     throw unusable('private key', keyFile, `everybody on this host may read it; run: chmod 640 ${keyFile}`);
   }
   const secure: SecureContextOptions = {
     cert,
     key: tlsKey === null ? cert : read('private key', tlsKey),
     minVersion: tlsMinVersion === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
-    ...(tlsCa === null ? {} : { ca: read('authorities', tlsCa) }),
+    ...(tlsCa === null ? {} : { ca: readAuthorities(tlsCa) }),
     ...(tlsCiphers === '' ? {} : { ciphers: tlsCiphers }),
   };
   try {
@@ -36,9 +38,16 @@ export function readCertificates(options: CertificateOptions): SecureContextOpti
   return secure;
 }
 
+function readAuthorities(path: string): Buffer {
+  const pem = read('authorities', path);
+  const fault = authoritiesFault(pem);
+  if (fault !== null) throw unusable('authorities', path, fault);
+  return pem;
+}
+
 function read(what: string, path: string): Buffer {
   try {
-    return readFileSync(path);
+    return readFileSync(pathOf(path));
   } catch (error) {
     throw unusable(what, path, systemWords(error), error);
   }

@@ -1,3 +1,4 @@
+import { pathOf } from '../src/file-path.js';
 import { native, type Region } from '../src/native.js';
 import type { NodeOptions } from './options.js';
 
@@ -22,6 +23,6 @@ export function openRegion(options: NodeOptions, isPinned: boolean): Region {
     tableItems: items(isPinned ? ITEM_BYTES_PINNED : ITEM_BYTES_LEAST),
     tableItemsPinned: items(ITEM_BYTES_PINNED),
     hugepages: hugepages === 'auto',
-    ...(region === null ? {} : { file: region }),
+    ...(region === null ? {} : { file: pathOf(region) }),
   });
 }

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Credentials, checkCredentials } from './credentials.js';
 import { VolleyError } from './errors.js';
+import { pathOf } from './file-path.js';
 import { homeFolder } from './home.js';
 import { systemWords } from './system-error.js';
 
@@ -105,7 +106,7 @@ export function readConfig(given?: string): ConfigFile | null {
   const path = given ?? configPath();
   if (path === null) return null;
   try {
-    const descriptor = openSync(path, 'r');
+    const descriptor = openSync(pathOf(path), 'r');
     try {
       const { mode } = fstatSync(descriptor);
       const text = readFileSync(descriptor, 'utf8');

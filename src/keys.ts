@@ -77,9 +77,16 @@ export function checkName(name: string): void {
     throw new VolleyError('ERR_VOLLEY_NAME', `the image name ${quote(name)} is refused: ${fault}; ${RULE}`);
 }
 
-/** A text in double quotes that is safe to show on a terminal: control characters escaped, length bounded. */
+/** What a terminal would not show: control characters, and bytes of paths that are not UTF-8 (file-path.ts). */
+const UNSHOWN = /[\u0000-\u001f\u007f-\u009f]|[\u{DC80}-\u{DCFF}]/gu;
+
+/** A text with what a terminal would not show escaped: `\\x1b`. */
+export function escapeUnshown(text: string): string {
+  return text.replace(UNSHOWN, (char) => `\\x${(char.charCodeAt(0) & 0xff).toString(16).padStart(2, '0')}`);
+}
+
+/** A text in double quotes that is safe to show on a terminal; its length is bounded. */
 export function quote(text: string): string {
   const cut = text.length > 80 ? `${text.slice(0, 77)}…` : text;
-  const escaped = (char: string) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
-  return `"${cut.replace(/[\u0000-\u001f\u007f-\u009f]/g, escaped)}"`;
+  return `"${escapeUnshown(cut)}"`;
 }

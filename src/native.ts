@@ -26,7 +26,7 @@ export interface Native {
     /** Whether to back the region with hugepages when there are enough; falls back with a notice. */
     hugepages: boolean;
     /** A file on tmpfs or hugetlbfs that holds the region and outlives the node; taken up again when it holds one. */
-    file?: string;
+    file?: string | Uint8Array;
   }) => Region;
   /** @param lent what Region.lend() told */
   RegionView: new (
@@ -41,6 +41,15 @@ export interface Native {
    * open then.
    */
   raiseDescriptorLimit(wanted: number): number;
+  /** Gives an open file a (further) name, also one that was opened without a name. @throws Error with `errno`, as fs does */
+  linkFile(descriptor: number, path: Uint8Array): void;
+  /**
+   * Gives an open file the extended attributes of another, its ACL among them, but for what holds for its content only.
+   * @returns false where not all of them can be had
+   */
+  copyAttributes(from: number, to: number): boolean;
+  /** Reserves room in an open file whose size stays, where the file system can. @throws Error with `errno`, as fs does */
+  allocateFile(descriptor: number, offset: number, length: number): void;
   /** Connects to a node's unix socket and maps what it hands out. Rejects with `code` ERR_VOLLEY_*. */
   openLocalRegion(path: string, timeoutMs: number): Promise<LocalRegion>;
   /**

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { authoritiesFault } from './authorities.js';
 import { checkKeys, readConfig } from './config.js';
 import { VolleyError } from './errors.js';
+import { pathOf } from './file-path.js';
 import { systemWords } from './system-error.js';
 
 /** How a client speaks TLS to nodes. */
@@ -41,7 +43,7 @@ export function chooseTls(flags: TlsFlags): TlsOptions | null {
   const isWanted = flags.tls || env.VOLLEY_TLS === '1' || file !== null;
   if (!isWanted && !ca && !cert && !serverName) return null;
   return {
-    ...(ca ? { ca: read('authorities', ca) } : {}),
+    ...(ca ? { ca: readAuthorities(ca) } : {}),
     ...(cert ? { cert: read('certificate', cert), key: read('private key', key!) } : {}),
     ...(serverName ? { serverName } : {}),
   };
@@ -63,9 +65,16 @@ function configuredTls(): Record<string, string> | null {
   );
 }
 
+function readAuthorities(path: string): Buffer {
+  const pem = read('authorities', path);
+  const fault = authoritiesFault(pem);
+  if (fault === null) return pem;
+  throw new VolleyError('ERR_VOLLEY_FILE', `TLS: the authorities ${path} cannot be used: ${fault}`);
+}
+
 function read(what: string, path: string): Buffer {
   try {
-    return readFileSync(path);
+    return readFileSync(pathOf(path));
   } catch (error) {
     const words = `TLS: the ${what} ${path} cannot be read: ${systemWords(error)}`;
     throw new VolleyError('ERR_VOLLEY_FILE', words, { cause: error });

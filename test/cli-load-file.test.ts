@@ -1,15 +1,4 @@
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -17,46 +6,16 @@ import { contentDigest } from '../src/digest.js';
 import { chunkKey } from '../src/keys.js';
 import { runCli, startCli } from './support/cli.js';
 import { CHUNK_BYTES, randomImage } from './support/images.js';
-import { startMemcached, type TestNode, VOLLEY_COMMAND, withCluster, withNodes } from './support/nodes.js';
+import { startMemcached, VOLLEY_COMMAND, withNodes } from './support/nodes.js';
 import { TestProcess } from './support/processes.js';
 import { deleteItem } from './support/raw-client.js';
+import { withStoredImage } from './support/stored-image.js';
 import { TrafficProxy } from './support/traffic-proxy.js';
 
 const test = suite('cli load file');
 
-/** A memcached that holds an image called `a`, and an empty folder. */
-async function withImage(
-  content: Buffer,
-  work: (node: TestNode, folder: string) => Promise<void>,
-): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'volley-test-'));
-  try {
-    await withNodes([() => startMemcached()], async (node) => {
-      await withCluster([node!], async (cluster) => {
-        await cluster.upload(content, { name: 'a' });
-      });
-      await work(node!, folder);
-    });
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
-test('a load replaces a file whole, through a symbolic link too', async () => {
-  const content = randomImage(10, 3);
-  await withImage(content, async (node, folder) => {
-    const file = join(folder, 'file');
-    const link = join(folder, 'link');
-    writeFileSync(file, 'older');
-    symlinkSync(file, link);
-    assert.is((await runCli(['load', 'a', '--out', link, '--nodes', node.name])).code, 0);
-    assert.ok(readFileSync(file).equals(content));
-    assert.equal(readdirSync(folder).sort(), ['file', 'link']);
-  });
-});
-
 test('an empty image makes an empty file', async () => {
-  await withImage(Buffer.alloc(0), async (node, folder) => {
+  await withStoredImage(Buffer.alloc(0), async (node, folder) => {
     const file = join(folder, 'file');
     assert.is((await runCli(['load', 'a', '--out', file, '--nodes', node.name])).code, 0);
     assert.is(statSync(file).size, 0);
@@ -66,7 +25,7 @@ test('an empty image makes an empty file', async () => {
 
 test('a load that fails leaves no file, an older file as it was, and nothing on stdout', async () => {
   const content = randomImage(10);
-  await withImage(content, async (node, folder) => {
+  await withStoredImage(content, async (node, folder) => {
     await deleteItem(node.port, chunkKey(contentDigest(content.subarray(CHUNK_BYTES, 2 * CHUNK_BYTES))));
     const old = join(folder, 'old');
     writeFileSync(old, 'older');
@@ -81,29 +40,9 @@ test('a load that fails leaves no file, an older file as it was, and nothing on 
   });
 });
 
-test('what is no regular file, or cannot be written, is not touched', async () => {
-  await withImage(randomImage(1), async (node, folder) => {
-    const sealed = join(folder, 'sealed');
-    mkdirSync(sealed);
-    for (const [out, words] of [
-      ['/dev/null', /no regular file/],
-      [folder, /no regular file/],
-      [join(folder, 'none', 'x'), /no such file or directory/],
-      ['/proc/x', /cannot write \/proc\/x/],
-    ] as const) {
-      const { code, stderr } = await runCli(['load', 'a', '--out', out, '--nodes', node.name]);
-      assert.is(code, 1);
-      assert.match(stderr, words);
-    }
-    chmodSync(sealed, 0o700);
-    assert.ok(statSync('/dev/null').isCharacterDevice());
-    assert.equal(readdirSync(folder), ['sealed']);
-  });
-});
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   test(`${signal} in mid-load leaves no file`, async () => {
-    await withImage(randomImage(200), async (node, folder) => {
+    await withStoredImage(randomImage(200), async (node, folder) => {
       await TrafficProxy.use(node.port, async (proxy) => {
         const cli = startCli(['load', 'a', '--out', join(folder, 'file'), '--nodes', proxy.name]);
         let sent = false;
@@ -123,7 +62,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 test('SIGINT while whoever reads stdout stalls ends a load with one line', async () => {
-  await withImage(randomImage(200), async (node) => {
+  await withStoredImage(randomImage(200), async (node) => {
     const cli = startCli(['load', 'a', '--out', '-', '--nodes', node.name]);
     cli.child.stdout!.once('data', () => {
       cli.child.stdout!.pause();
@@ -137,7 +76,7 @@ test('SIGINT while whoever reads stdout stalls ends a load with one line', async
 });
 
 test('output that cannot be written is a failure, told in one line', async () => {
-  await withImage(randomImage(10), async (node) => {
+  await withStoredImage(randomImage(10), async (node) => {
     for (const args of ['images', 'images --json', 'load a --out -']) {
       const [command, script] = VOLLEY_COMMAND;
       const line = `exec ${command} ${script} ${args} --nodes ${node.name} > /dev/full`;
@@ -149,7 +88,7 @@ test('output that cannot be written is a failure, told in one line', async () =>
 });
 
 test('a second signal ends a load at once, and leaves no file either', async () => {
-  await withImage(randomImage(200), async (node, folder) => {
+  await withStoredImage(randomImage(200), async (node, folder) => {
     await TrafficProxy.use(node.port, async (proxy) => {
       proxy.onTraffic = async (_, fromNode) => {
         if (fromNode > 2_000_000) await new Promise(() => {});

@@ -6,13 +6,17 @@ import { DEFAULT_CMDLINE, DEFAULT_MEMORY_BYTES } from '../../hypervisor-shim/mac
 import { DEFAULT_QEMU } from '../../hypervisor-shim/qemu.js';
 import { stageRows } from '../../hypervisor-shim/stage-rows.js';
 import { quote } from '../../src/keys.js';
-import { formatBytes } from '../../src/units.js';
-import { addTransportOptions, withCluster } from '../cluster-command.js';
+import { formatBytes, formatSize } from '../../src/units.js';
+import {
+  addClusterOptions,
+  addTransportOptions,
+  type ClusterFlags,
+  withCluster,
+} from '../cluster-command.js';
 import { describeNodeLoad, formatTable, printJson, printLines } from '../output.js';
-import { parseBytes, parseMilliseconds } from '../values.js';
+import { parseBytes, parseDuration } from '../values.js';
 
-interface BootFlags {
-  nodes?: string;
+interface BootFlags extends Omit<ClusterFlags, 'timeout'> {
   kernel: string;
   initrd?: string;
   cmdline: string;
@@ -20,6 +24,7 @@ interface BootFlags {
   cpus: number;
   until?: string;
   userspace?: string;
+  /** In milliseconds, as is nodeTimeout. */
   timeout?: number;
   nodeTimeout: number;
   transport: WantedTransport;
@@ -27,7 +32,6 @@ interface BootFlags {
   accel: 'auto' | 'kvm' | 'tcg';
   hugepages: 'auto' | 'off';
   qemu: string;
-  json?: boolean;
 }
 
 const MIB = 1024 * 1024;
@@ -36,7 +40,7 @@ const EXAMPLES = `
 Examples:
   volley upload /boot/vmlinuz --kernel --name linux
   volley upload initrd.cpio --name initrd
-  volley boot --kernel linux --initrd initrd --until 'login:' --timeout 60
+  volley boot --kernel linux --initrd initrd --until 'login:' --timeout 60s
 
 The guest's serial output goes to stdout as it comes (with --json to stderr). The command waits for the text of
 --until, or without it for the guest's own end, and then stops the guest.`;
@@ -49,11 +53,15 @@ export function register(program: Command): void {
     .requiredOption('--kernel <name>', 'image of the kernel, stored with upload --kernel')
     .option('--initrd <name>', 'image of the initrd (default: none, for a kernel that has its own)')
     .option('--cmdline <text>', "the kernel's command line", DEFAULT_CMDLINE)
-    .option('--memory <size>', "the guest's memory, such as 512M or 2G", parseBytes, DEFAULT_MEMORY_BYTES)
+    .addOption(
+      new Option('--memory <size>', "the guest's memory, such as 512M or 2G")
+        .argParser(parseBytes)
+        .default(DEFAULT_MEMORY_BYTES, formatSize(DEFAULT_MEMORY_BYTES)),
+    )
     .option('--cpus <count>', "the guest's processors", parseCount, 1)
     .option('--until <text>', 'text on the serial port that makes the boot a success')
     .option('--userspace <text>', 'text by which userspace is timed (default: that of --until)')
-    .option('--timeout <seconds>', 'longest time from the start of QEMU to that text', parseTimeout)
+    .option('--timeout <time>', 'longest time from the start of QEMU to that text', parseDuration)
     .addOption(
       new Option('--accel <how>', 'auto takes KVM where a probe shows that it runs')
         .choices(['auto', 'kvm', 'tcg'])
@@ -63,24 +71,17 @@ export function register(program: Command): void {
       new Option('--hugepages <how>', 'whether to use hugepages').choices(['auto', 'off']).default('auto'),
     )
     .option('--qemu <path>', 'the QEMU to run', DEFAULT_QEMU)
-    .option('--nodes <list>', 'storage nodes, host:port separated by commas')
-    .option(
-      '--node-timeout <ms>',
-      'milliseconds that a node may let pass without an answer',
-      parseMilliseconds,
-      5000,
-    )
-    .option('--json', 'print one JSON document')
     .addHelpText('after', EXAMPLES)
     .action((flags: BootFlags) => run(flags));
+  addClusterOptions(command, '--node-timeout');
 }
 
 async function run(flags: BootFlags): Promise<void> {
   // Only here: the other commands need nothing of it.
   const { boot } = await import('../../hypervisor-shim/index.js');
   const startedAt = performance.now();
-  const { nodes, nodeTimeout, json, transport, fabric } = flags;
-  await withCluster({ nodes, timeout: nodeTimeout, fabric, json }, transport, async (cluster, signal) => {
+  const { nodeTimeout, json, transport } = flags;
+  await withCluster({ ...flags, timeout: nodeTimeout }, transport, async (cluster, signal) => {
     const report = await boot({
       cluster,
       kernel: flags.kernel,
@@ -90,7 +91,7 @@ async function run(flags: BootFlags): Promise<void> {
       cpus: flags.cpus,
       until: flags.until,
       userspace: flags.userspace,
-      timeoutMs: flags.timeout === undefined ? undefined : flags.timeout * 1000,
+      timeoutMs: flags.timeout,
       accelerator: flags.accel,
       hugepages: flags.hugepages,
       qemu: flags.qemu,
@@ -143,10 +144,4 @@ function outcomeIn({ outcome, endReason }: BootReport): string {
 function parseCount(text: string): number {
   if (/^\d{1,3}$/.test(text) && Number(text) >= 1) return Number(text);
   throw new InvalidArgumentError('It is a whole number, at least 1.');
-}
-
-function parseTimeout(text: string): number {
-  const seconds = /^\d{1,6}(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (seconds > 0) return seconds;
-  throw new InvalidArgumentError('It is a number of seconds, more than 0.');
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { StorageNode } from '../../server/index.js';
 import { VolleyError } from '../../src/errors.js';
+import { pathOf } from '../../src/file-path.js';
 import { systemWords } from '../../src/system-error.js';
 import { exit } from '../exit.js';
 import { configure, formatConfiguration } from '../node/configuration.js';
@@ -12,6 +13,7 @@ import type { Given, Setting } from '../node/setting.js';
 import { SETTINGS, settingOf } from '../node/settings.js';
 import { printJson, printLines } from '../output.js';
 import { tellReady } from '../service-manager.js';
+import { parsePath } from '../values.js';
 
 const MIB = 1024 * 1024;
 const INTERRUPTED_EXIT = 1;
@@ -47,7 +49,7 @@ export function register(program: Command): void {
       '-o, --extended <options>',
       "memcached's -o: idle_timeout=SECONDS, ssl_chain_cert=FILE, ssl_key=FILE…",
     )
-    .option('-P, --pidfile <file>', 'keep the process id in this file while the node runs')
+    .option('-P, --pidfile <file>', 'keep the process id in this file while the node runs', parsePath)
     .option('--config <file>', 'config file (default: $VOLLEY_CONFIG, else ~/.config/volley/config.json)')
     .option('--dump-config', 'print the configuration that is in effect, and where each value comes from')
     .option('--json', 'print one JSON line when ready')
@@ -112,7 +114,7 @@ async function run(line: CommandLine): Promise<void> {
     await ended;
     await node.stop();
   } finally {
-    if (line.pidfile) rmSync(line.pidfile, { force: true });
+    if (line.pidfile) rmSync(pathOf(line.pidfile), { force: true });
   }
 }
 
@@ -141,8 +143,8 @@ function endOf(node: StorageNode): Promise<void> {
 
 function writePid(path: string): void {
   try {
-    writeFileSync(path, `${process.pid}\n`);
-    process.once('exit', () => rmSync(path, { force: true }));
+    writeFileSync(pathOf(path), `${process.pid}\n`);
+    process.once('exit', () => rmSync(pathOf(path), { force: true }));
   } catch (error) {
     const words = `cannot write the pidfile ${path}: ${systemWords(error)}; give another path with -P`;
     throw new VolleyError('ERR_VOLLEY_FILE', words, { cause: error });

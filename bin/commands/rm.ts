@@ -2,13 +2,14 @@ import type { Command } from 'commander';
 import { ORPHAN_AGE_DEFAULT_S } from '../../client/orphans.js';
 import { VolleyError } from '../../src/errors.js';
 import { quote } from '../../src/keys.js';
-import { formatBytes } from '../../src/units.js';
+import { formatBytes, formatDuration } from '../../src/units.js';
 import { addClusterOptions, type ClusterFlags, withCluster } from '../cluster-command.js';
 import { printJson, printLines } from '../output.js';
-import { parseSeconds } from '../values.js';
+import { parseWholeSeconds } from '../values.js';
 
 interface RmFlags extends ClusterFlags {
   orphans?: boolean;
+  /** In seconds. */
   minAge?: number;
   gone?: string;
 }
@@ -27,9 +28,9 @@ export function register(program: Command): void {
     .argument('[name]', "the image's name")
     .option('--orphans', 'remove chunks that no image uses')
     .option(
-      '--min-age <seconds>',
-      `with --orphans: leave chunks touched more lately than that (default: ${ORPHAN_AGE_DEFAULT_S})`,
-      parseSeconds,
+      '--min-age <time>',
+      `with --orphans: leave chunks touched more lately than that (default: ${formatDuration(ORPHAN_AGE_DEFAULT_S * 1000)})`,
+      parseWholeSeconds,
     )
     .option(
       '--gone <list>',

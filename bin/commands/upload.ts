@@ -1,13 +1,14 @@
 import { basename } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { UploadReport, UploadSource } from '../../client/index.js';
 import { VolleyError } from '../../src/errors.js';
+import { isUtf8Path } from '../../src/file-path.js';
 import { quote } from '../../src/keys.js';
 import { CHUNK_BYTES_DEFAULT } from '../../src/manifest.js';
-import { formatBytes } from '../../src/units.js';
+import { formatBytes, formatSize } from '../../src/units.js';
 import { addClusterOptions, type ClusterFlags, withCluster } from '../cluster-command.js';
 import { printJson, printLines, startProgress } from '../output.js';
-import { parseBytes } from '../values.js';
+import { parseBytes, parsePath } from '../values.js';
 
 interface UploadFlags extends ClusterFlags {
   name?: string;
@@ -43,9 +44,13 @@ export function register(program: Command): void {
   const command = program
     .command('upload')
     .description('store a file as an image')
-    .argument('<file>', 'the file; - reads stdin')
+    .argument('<file>', 'the file; - reads stdin', parsePath)
     .option('--name <name>', "the image's name (default: the file's name)")
-    .option('--chunk-size <size>', 'a power of two from 4k to 1M', parseBytes, CHUNK_BYTES_DEFAULT)
+    .addOption(
+      new Option('--chunk-size <size>', 'a power of two from 4k to 1M')
+        .argParser(parseBytes)
+        .default(CHUNK_BYTES_DEFAULT, formatSize(CHUNK_BYTES_DEFAULT)),
+    )
     .option('--kernel', 'the file is a bzImage: store it unpacked, as vmlinux segments')
     .option('--initrd', 'the file is an initrd: warn of whatever Linux would not unpack')
     .option('--resend', 'send all chunks, also those that the nodes hold: heals corrupt ones')
@@ -63,7 +68,7 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
   if (file === '-' && flags.kernel) {
     throw new VolleyError('ERR_VOLLEY_USAGE', '--kernel needs a file, it cannot read stdin');
   }
-  const name = flags.name ?? basename(file);
+  const name = flags.name ?? nameOf(file);
   await withCluster(flags, 'tcp', async (cluster, signal) => {
     const { source, kind, note, fixedAddressReason, warnings } = await materialOf(file, name, flags, signal);
     const progress = startProgress('upload', flags.json === true);
@@ -82,6 +87,14 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
       progress.stop();
     }
   });
+}
+
+/** The image's name where none is given: the file's. */
+function nameOf(file: string): string {
+  const name = basename(file);
+  if (isUtf8Path(name)) return name;
+  const words = `the file's name ${quote(name)} is not UTF-8, which the name of an image is; give one with --name`;
+  throw new VolleyError('ERR_VOLLEY_USAGE', words);
 }
 
 async function materialOf(

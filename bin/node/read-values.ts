@@ -1,5 +1,6 @@
 import { VolleyError } from '../../src/errors.js';
-import { parseSize } from '../../src/units.js';
+import { isUtf8Path } from '../../src/file-path.js';
+import { formatDuration, formatSize, parseSize, parseTime } from '../../src/units.js';
 
 const MIB = 1024 * 1024;
 
@@ -9,15 +10,57 @@ export function wholeNumber(text: string, origin: string): number {
   throw unreadable(origin, text, 'is no whole number');
 }
 
-/** Seconds, with up to three decimals, in milliseconds. */
+/** A time in milliseconds: `500ms`, `5s`, `2m`; a bare number is seconds, as in memcached. */
 export function seconds(text: string, origin: string): number {
-  if (/^\d{1,6}(\.\d{1,3})?$/.test(text)) return Math.round(Number(text) * 1000);
-  throw unreadable(origin, text, 'is no number of seconds');
+  return whole(parseTime(text, origin), text, origin);
+}
+
+/** The same, where a bare number is milliseconds. */
+export function milliseconds(text: string, origin: string): number {
+  return whole(parseTime(text, origin, 1), text, origin);
+}
+
+/** A time in microseconds, which a bare number is as well. */
+export function microseconds(text: string, origin: string): number {
+  return whole(parseTime(text, origin, 0.001) * 1000, text, origin);
+}
+
+function whole(count: number, text: string, origin: string): number {
+  const rounded = Math.round(count);
+  if (Math.abs(count - rounded) < 1e-6) return rounded;
+  throw unreadable(origin, text, 'is a time with too many decimals');
 }
 
 /** Milliseconds as seconds() reads them. */
 export function asSeconds(ms: number): string {
   return String(ms / 1000);
+}
+
+/** Milliseconds with their unit. */
+export function asTime(ms: number): string {
+  return formatDuration(ms);
+}
+
+/** Microseconds with their unit. */
+export function asMicroseconds(us: number): string {
+  return `${us}us`;
+}
+
+/** The path of a file. */
+export function path(text: string, origin: string): string {
+  if (text !== '' && !text.includes('\0')) return text;
+  throw unreadable(origin, text, 'is no path');
+}
+
+/** The path of a file, or null for `off`. */
+export function pathOrOff(text: string, origin: string): string | null {
+  return text === 'off' ? null : path(text, origin);
+}
+
+/** A path for what the system takes texts for only. */
+export function textPath(text: string, origin: string): string {
+  if (isUtf8Path(path(text, origin))) return text;
+  throw unreadable(origin, text, 'is not UTF-8, which the path of a socket has to be');
 }
 
 /** memcached's -m: a bare number is in MB. */
@@ -29,21 +72,9 @@ export function bytes(text: string, origin: string): number {
   return parseSize(text, origin);
 }
 
-/** Bytes in the largest unit that leaves a whole number: `64M`. */
-export function asSize(value: number): string {
-  for (const [suffix, unit] of [
-    ['G', 2 ** 30],
-    ['M', MIB],
-    ['k', 1024],
-  ] as const) {
-    if (value >= unit && value % unit === 0) return `${value / unit}${suffix}`;
-  }
-  return `${value}`;
-}
-
 /** Bytes as megabytes() reads them, where a bare number would be MB. */
 export function asMegabytes(value: number): string {
-  return value % 1024 === 0 ? asSize(value) : `${value / MIB}M`;
+  return value % 1024 === 0 ? formatSize(value) : `${value / MIB}M`;
 }
 
 export function anyText(text: string): string {

@@ -34,9 +34,7 @@ export class FileSource implements PieceSource {
   }
 
   async confirmUnchanged(): Promise<void> {
-    const now = await this.#file.stat();
-    if (now.size === this.#atStart.size && now.mtimeMs === this.#atStart.mtimeMs) return;
-    throw fileError(this.label, 'it was changed while it was read');
+    confirmSame(this.label, this.#atStart, await this.#file.stat());
   }
 
   abort(): void {}
@@ -44,4 +42,10 @@ export class FileSource implements PieceSource {
   close(): Promise<void> {
     return this.#file.close();
   }
+}
+
+/** @throws VolleyError ERR_VOLLEY_FILE when a file is not what it was */
+export function confirmSame(label: string, before: Stats, now: Stats): void {
+  if (now.size === before.size && now.mtimeMs === before.mtimeMs) return;
+  throw fileError(label, 'it was changed while it was read');
 }

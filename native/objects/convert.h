@@ -94,6 +94,13 @@ inline Napi::Uint8Array ToBytes(const Napi::Value& value, const char* what) {
   return ToTyped<Napi::Uint8Array>(value, what, napi_uint8_array);
 }
 
+/// A path: a text, or the bytes of one that is not UTF-8.
+inline std::string ToPath(const Napi::Value& value, const char* what) {
+  if (!value.IsTypedArray()) return ToString(value, what);
+  const Napi::Uint8Array bytes = ToBytes(value, what);
+  return {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()};
+}
+
 /// RegionInfo of src/native.ts.
 inline Napi::Object ToInfo(Napi::Env env, const RegionHeader& header) {
   Napi::Object info = Napi::Object::New(env);

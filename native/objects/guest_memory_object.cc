@@ -22,6 +22,7 @@ Napi::Function GuestMemoryObject::Define(Napi::Env env) {
                       InstanceAccessor<&GuestMemoryObject::Descriptor>("fd"),
                       InstanceAccessor<&GuestMemoryObject::Notice>("notice"),
                       InstanceMethod<&GuestMemoryObject::Reserve>("reserve"),
+                      InstanceMethod<&GuestMemoryObject::KeepHole>("keepHole"),
                       InstanceMethod<&GuestMemoryObject::Write>("write"),
                       InstanceMethod<&GuestMemoryObject::Read>("read"),
                       InstanceMethod<&GuestMemoryObject::Relocate>("relocate"),
@@ -76,6 +77,12 @@ void GuestMemoryObject::Reserve(const Napi::CallbackInfo& info) {
   const uint64_t length = ToInteger(info[1], "length");
   const uint64_t offset = Offset(info[0], length);
   Guard(info.Env(), [&] { memory.Reserve(offset, length); });
+}
+
+void GuestMemoryObject::KeepHole(const Napi::CallbackInfo& info) {
+  const uint64_t length = ToInteger(info[1], "length");
+  const uint64_t offset = Offset(info[0], length);
+  Open(info.Env()).KeepHole(offset, length);
 }
 
 void GuestMemoryObject::Write(const Napi::CallbackInfo& info) {

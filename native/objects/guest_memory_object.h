@@ -29,6 +29,7 @@ class GuestMemoryObject : public Napi::ObjectWrap<GuestMemoryObject> {
   Napi::Value Descriptor(const Napi::CallbackInfo& info);
   Napi::Value Notice(const Napi::CallbackInfo& info);
   void Reserve(const Napi::CallbackInfo& info);
+  void KeepHole(const Napi::CallbackInfo& info);
   void Write(const Napi::CallbackInfo& info);
   Napi::Value Read(const Napi::CallbackInfo& info);
   void Relocate(const Napi::CallbackInfo& info);

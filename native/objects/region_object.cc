@@ -39,7 +39,7 @@ RegionObject::RegionObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
                                .tableItems = items,
                                .tableItemsPinned = ToInteger(options, "tableItemsPinned", items, kItemsMax),
                                .hugepages = ToBool(options, "hugepages"),
-                               .file = file.IsUndefined() ? "" : ToString(file, "file")};
+                               .file = file.IsUndefined() ? "" : ToPath(file, "file")};
   region_ = Guard(info.Env(), [&] { return std::make_shared<Region>(parsed); });
 }
 

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { VolleyError } from '../../src/errors.js';
+import { pathOf } from '../../src/file-path.js';
 import { systemWords } from '../../src/system-error.js';
 import { Credentials, type Entry } from './credentials.js';
 import type { Rights } from './rights.js';
@@ -65,7 +66,7 @@ function readGuarded(path: string): Buffer {
   let descriptor: number | undefined;
   try {
     // A pipe in the file's place must not hold up the start.
-    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    descriptor = openSync(pathOf(path), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     checkAccess(path, fstatSync(descriptor));
     const buffer = Buffer.alloc(FILE_BYTES_MAX + 1);
     let have = 0;

@@ -5,6 +5,8 @@ export interface GuestMemory {
   readonly notice: string | null;
   /** Allocates the pages of a range now, so that a full disk or tmpfs is an error and not a SIGBUS. */
   reserve(offset: number, length: number): void;
+  /** Has loads leave the pages of a range alone, but for what they write there: a hole in a file stays one. */
+  keepHole(offset: number, length: number): void;
   write(offset: number, data: Uint8Array): void;
   /** A copy of the range. */
   read(offset: number, length: number): Buffer;
