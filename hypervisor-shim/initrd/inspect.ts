@@ -37,7 +37,7 @@ export interface InitrdHints {
 export async function inspectInitrdFile(path: string, hints: InitrdHints): Promise<string[]> {
   // A pipe's bytes come once.
   if (!(await stat(path)).isFile()) return [];
-  const file = await open(path, 'r');
+  const file = await open(pathOf(path), 'r');
   try {
     const { size } = await file.stat();
     if (size === 0 && (await file.read(Buffer.alloc(1))).bytesRead > 0) return []; // procfs: its size is not known
