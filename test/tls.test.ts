@@ -208,6 +208,33 @@ test('who speaks plainly to a node with TLS, or TLS to one without, is told so',
   });
 });
 
+test('a file of authorities that holds no whole certificate is refused, by clients and nodes', async () => {
+  const empty = join(files.folder, 'empty.pem');
+  writeFileSync(empty, '');
+  const damaged = join(files.folder, 'damaged.pem');
+  writeFileSync(damaged, `${ca}${ca.toString().replace(/\n[A-Za-z0-9]{8}/, '\nAAAAAAAA')}`);
+  const images = ['--kernel', 'k', '--initrd', 'i'];
+  await withNode({}, async (_, name) => {
+    for (const command of [['images'], ['boot', ...images]]) {
+      for (const [file, words] of [
+        [files.key, /^volley: TLS: the authorities .*node\.key cannot be used: it holds no certificate/],
+        [empty, /holds no certificate/],
+        [damaged, /its certificate 2 of 2 is damaged/],
+      ] as const) {
+        const { code, stderr } = await runCli([...command, '--nodes', name, '--tls-ca', file]);
+        assert.is(code, 1);
+        assert.match(stderr, words);
+      }
+    }
+    const boot = await runCli(['boot', ...images, '--nodes', name, '--tls-ca', files.ca]);
+    assert.match(boot.stderr, /no image "k"/);
+  });
+  for (const tlsCa of [files.key, empty, damaged]) {
+    const tls = { tlsCert: files.cert, tlsKey: files.key, tlsCa };
+    assert.throws(() => new StorageNode({ port: 0, ...tls }), /the authorities .* cannot be used/);
+  }
+});
+
 test('a node may want certificates of its clients', async () => {
   await withNode({ tlsCa: files.ca }, async (node, name) => {
     const args = ['images', '--nodes', name, '--tls-ca', files.ca];
