@@ -1,4 +1,5 @@
 import { open, stat } from 'node:fs/promises';
+import { pathOf } from '../../src/file-path.js';
 import { BoundedBytes, BudgetSpent } from './bounded-bytes.js';
 import { endOfArchive } from './cpio-walk.js';
 import { formatOf, type InitrdFormat, isArchive } from './formats.js';
@@ -36,7 +37,7 @@ export interface InitrdHints {
  */
 export async function inspectInitrdFile(path: string, hints: InitrdHints): Promise<string[]> {
   // A pipe's bytes come once.
-  if (!(await stat(path)).isFile()) return [];
+  if (!(await stat(pathOf(path))).isFile()) return [];
   const file = await open(pathOf(path), 'r');
   try {
     const { size } = await file.stat();
