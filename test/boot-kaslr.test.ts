@@ -12,6 +12,7 @@ const MIB = 1 << 20;
 const LINKED_AT = 0xffffffff81000000n;
 const SCRIPT = `/bin/busybox mount -t proc none /proc
 echo "text=$(/bin/busybox grep -m1 ' _text$' /proc/kallsyms)"
+echo "cmdline=$(/bin/busybox wc -c < /proc/cmdline)"
 /bin/busybox sed -n 's/^ *\\([0-9a-f]*\\)-.*Kernel code.*/code=\\1/p' /proc/iomem
 echo "all is told"`;
 
@@ -27,6 +28,8 @@ interface Seen {
   /** What the guest itself finds: its first virtual and physical address. */
   text: bigint;
   code: bigint;
+  /** Bytes of its command line, without the newline. */
+  cmdlineBytes: number;
 }
 
 async function bootAndLook(options: Partial<BootOptions> = {}): Promise<Seen> {
@@ -44,7 +47,8 @@ async function bootAndLook(options: Partial<BootOptions> = {}): Promise<Seen> {
     ...options,
   });
   const found = (pattern: RegExp) => BigInt(`0x${pattern.exec(serial)?.[1] ?? '0'}`);
-  return { report, text: found(/text=([0-9a-f]{16})/), code: found(/code=([0-9a-f]+)/) };
+  const cmdlineBytes = Number(/cmdline=(\d+)/.exec(serial)?.[1]) - 1;
+  return { report, text: found(/text=([0-9a-f]{16})/), code: found(/code=([0-9a-f]+)/), cmdlineBytes };
 }
 
 test('each boot has its own virtual and physical address, which the guest and the report agree on', async () => {
@@ -61,12 +65,17 @@ test('each boot has its own virtual and physical address, which the guest and th
   assert.ok(new Set(boots.map(({ code }) => code)).size > 1);
 });
 
-test('nokaslr leaves the kernel where it was linked for', async () => {
-  const { report, text, code } = await bootAndLook({ cmdline: 'console=ttyS0 panic=-1 nokaslr' });
+test('nokaslr leaves the kernel where it was linked for, also at the end of the longest command line', async () => {
+  const start = 'console=ttyS0 panic=-1 x=';
+  const cmdline = `${start.padEnd(2047 - ' nokaslr'.length, 'x')} nokaslr`;
+  const { report, text, code, cmdlineBytes } = await bootAndLook({ cmdline });
+  assert.is(cmdlineBytes, 2047);
   assert.is(report.kernel.kaslr.by, null);
   assert.match(report.kernel.kaslr.reason, 'nokaslr');
   assert.is(text, LINKED_AT);
   assert.is(code, 0x1000000n);
+  const error = await bootAndLook({ cmdline: `${cmdline}x` }).catch((caught: Error) => caught);
+  assert.match(String(error), 'one line of at most 2047 bytes, this one has 2048');
 });
 
 test('a command line that ends or moves memory keeps the kernel inside what is left', async () => {

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { parseKernelHeader, prepareKernel } from '../hypervisor-shim/index.js';
 import { isVolleyError } from '../src/errors.js';
 import { randomBytes } from './support/seed.js';
-import { packPayload, tinyBzImage, tinyElf } from './support/tiny-kernel.js';
+import { packPayload, relocationTail, tinyBzImage, tinyElf } from './support/tiny-kernel.js';
 
 const test = suite('turning a bzImage into the form that is stored');
 
@@ -16,6 +16,8 @@ const SEGMENTS = [
   { address: 0x1000000, bytes: TEXT },
   { address: 0x1200000, bytes: DATA, memoryBytes: 0x80000 },
 ];
+
+const ELF_LOW = tinyElf([{ address: 0x100000, bytes: TEXT }]);
 
 /** Runs `work` with a file of these bytes and removes it. */
 async function withFile<T>(bytes: Buffer, work: (path: string) => Promise<T>): Promise<T> {
@@ -90,6 +92,33 @@ test('a payload that is no usable vmlinux is stored as the bzImage it is, with t
     assert.is(prepared.kind, 'raw', reason);
     assert.match(prepared.note ?? '', reason);
   }
+});
+
+test('a bzImage that no guest could place is refused when it is stored, not when it is booted', async () => {
+  for (const payload of [
+    Buffer.concat([Buffer.from('BZh9'), randomBytes(1000)]),
+    packPayload(ELF_LOW, 'gzip'),
+  ]) {
+    const file = tinyBzImage(payload);
+    file.writeBigUInt64LE(0x100000n, 0x258);
+    assert.is((await withFile(file, (path) => prepareKernel(path))).kind, 'raw');
+    file.writeUInt8(0, 0x234);
+    assert.match(await refusal(file), /^ERR_VOLLEY_KERNEL .*where firmware writes; rebuild it relocatable/);
+  }
+});
+
+test('relocations are stored with a kernel that has them; of others it is said why guests get no KASLR', async () => {
+  const vmlinux = Buffer.concat([
+    tinyElf(SEGMENTS),
+    relocationTail(0x1000000, { words64: [8], words32: [100] }),
+  ]);
+  const prepared = await withFile(tinyBzImage(packPayload(vmlinux, 'zstd')), (path) => prepareKernel(path));
+  assert.is(prepared.fixedAddressReason, null);
+  const { relocations } = parseKernelHeader(prepared.source, prepared.source.length);
+  assert.equal([relocations?.count64, relocations?.countInverse32, relocations?.count32], [1, 0, 1]);
+  const plain = tinyBzImage(packPayload(tinyElf(SEGMENTS), 'gzip'));
+  const fixed = await withFile(plain, (path) => prepareKernel(path));
+  assert.match(fixed.fixedAddressReason ?? '', 'CONFIG_RANDOMIZE_BASE');
 });
 
 test('what is no kernel is refused, whatever it is', async () => {
