@@ -20,12 +20,17 @@ export const FULL_DURATIONS = {
   VOLLEY_STORM_SECONDS: '60',
 };
 
-/** Files whose answer does not depend on the version of Node, and takes long: not run on a second one. */
+/** Files that say the same whatever the version of Node is, and take long: not run on a second one. */
 export const NOT_OF_NODE = {
-  'boot-demo': 'guests that boot out of several nodes; boot-guest boots one',
-  'boot-nodes': 'guests that boot out of several nodes; boot-guest boots one',
+  'boot-demo': 'guests out of several nodes; boot-guest boots one',
+  'boot-nodes': 'guests out of several nodes; boot-guest boots one',
   'fabric-datagrams': 'fabric-load over another provider',
+  'fabric-failures': 'native code and libfabric',
+  'fabric-failures-leaks': 'native code and libfabric',
+  'fabric-failures-unplugged': 'native code and libfabric',
+  'fabric-options': 'what libfabric has on this system',
   'fabric-overload': 'native code and libfabric',
+  'fabric-table-changes': 'native code and libfabric',
   'memcached-suite': 'protocols; protocol-* and server-as-memcached ask the same',
   'native-reader-faults': 'native code',
   'packaging-texts': 'texts',
