@@ -9,12 +9,15 @@ const test = suite('volley boot that does not come to its end');
 
 const volleyNode = () => startVolleyNode('-m', '64');
 
+/** On the command line of this file's guests, so that those of others are not taken for them. */
+const MARK = `volley.test=${process.pid}.`;
+
 /** Running QEMUs that a process of ours has started with memory of its own. */
 function guests(): string[] {
   return readdirSync('/proc').flatMap((pid) => {
     try {
       const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-      return line.includes('qemu-system') && line.includes('volley.test') ? [pid] : [];
+      return line.includes('qemu-system') && line.includes(MARK) ? [pid] : [];
     } catch {
       return [];
     }
@@ -23,7 +26,7 @@ function guests(): string[] {
 
 test('what goes wrong is one line and exit code 1, and no guest is left', async () => {
   await withImages([volleyNode, volleyNode], async (nodes) => {
-    const cmdline = ['--cmdline', 'console=ttyS0 panic=-1 volley.test'];
+    const cmdline = ['--cmdline', `console=ttyS0 panic=-1 ${MARK}`];
     const cases: [string[], RegExp, number][] = [
       [['--kernel', 'gone', '--initrd', 'initrd'], /there is no image "gone"/, 1],
       [['--kernel', 'initrd', '--initrd', 'initrd'], /image "initrd" is no x86 kernel/, 1],
@@ -61,7 +64,7 @@ test('an interrupted boot stops its guest', async () => {
         'boot',
         ...IMAGES,
         '--cmdline',
-        'console=ttyS0 volley.test',
+        `console=ttyS0 ${MARK}`,
         '--nodes',
         nodes[0]!.name,
       ];
