@@ -44,6 +44,7 @@ export const ALONE = {
   'fabric-failures': 'reads that are in flight at one moment',
   'fabric-overload': '200 clients at once',
   'native-reader-beside': 'the time of turns of the event loop',
+  'region-hugetlbfs': 'huge pages of the system',
   'qemu-kvm-probe': 'deadlines of the probe',
   'server-busy-wait': 'the time of answers',
   'verbs-fabric': 'a VM with two CPUs and deadlines inside',

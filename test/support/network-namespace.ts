@@ -2,6 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { TestProcess } from './processes.js';
 
+/** By this process so far. */
+let made = 0;
+
 /** Why network namespaces cannot be used here, or ''. */
 export function namespacesRefused(): string {
   const { status, stderr, error } = spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'type', 'veth'], {
@@ -19,8 +22,10 @@ export class NetworkNamespace {
   readonly host: string;
   readonly #gateway: string;
   readonly #holder = new TestProcess('unshare', ['--net', 'sh', '-c', 'echo there; exec sleep infinity']);
-  readonly #outside = `vly${process.pid % 1e6}o`;
-  readonly #inside = `vly${process.pid % 1e6}i`;
+  // Another name each time: the kernel takes the last cable away some time after its namespace has ended.
+  readonly #cable = `vly${process.pid % 1e6}n${made++}`;
+  readonly #outside = `${this.#cable}o`;
+  readonly #inside = `${this.#cable}i`;
 
   private constructor() {
     // From 198.18.0.0/15, which is for tests of networks; drawn, for other tests may run at the same time.
