@@ -32,7 +32,7 @@ const WITH_MOUNTS = ['unshare', ...(IS_ROOT ? [] : ['--map-root-user']), '--moun
 async function runBehind(before: readonly string[], args: readonly string[]): Promise<CliResult> {
   const [command, ...rest] = [...before, ...VOLLEY_COMMAND, ...args];
   const run = new TestProcess(command!, rest, { VOLLEY_CONFIG: '', HOME: '/nonexistent' });
-  const code = await run.ended();
+  const code = await run.ended(60_000);
   return { code, stdout: run.stdout, stderr: run.stderr };
 }
 

@@ -17,7 +17,7 @@ async function bash(line: string): Promise<{ code: number | null; stdout: string
   const run = new TestProcess('bash', ['-c', `volley() { ${command} ${script} "$@"; }; ${line}`], {
     VOLLEY_CONFIG: '',
   });
-  const code = await run.ended();
+  const code = await run.ended(60_000);
   return { code, stdout: run.stdout, stderr: run.stderr };
 }
 

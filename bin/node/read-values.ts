@@ -1,5 +1,6 @@
 import { VolleyError } from '../../src/errors.js';
 import { isUtf8Path } from '../../src/file-path.js';
+import { quote } from '../../src/keys.js';
 import { formatDuration, formatSize, parseSize, parseTime } from '../../src/units.js';
 
 const MIB = 1024 * 1024;
@@ -113,5 +114,5 @@ export function oneOf(...words: readonly string[]): (text: string, origin: strin
 }
 
 function unreadable(origin: string, text: string, fault: string): VolleyError {
-  return new VolleyError('ERR_VOLLEY_USAGE', `${origin}: ${JSON.stringify(text)} ${fault}`);
+  return new VolleyError('ERR_VOLLEY_USAGE', `${origin}: ${quote(text)} ${fault}`);
 }
