@@ -51,4 +51,15 @@ test('a guest that never ends its lines, or never stops, is kept in bounds', () 
   assert.is(log.lastLine(), 'line 4999');
 });
 
+test('a line that is wanted is kept whole, however many follow it', () => {
+  const log = new SerialLog();
+  log.keepLine('failed');
+  assert.is(log.keptLine('failed'), undefined);
+  log.feed(Buffer.from('[1.0] unpacking fai'));
+  log.feed(Buffer.from('led: odd magic\r\nfailed again\n'));
+  for (let i = 0; i < 3000; i++) log.feed(Buffer.from('more\n'));
+  assert.is(log.keptLine('failed'), '[1.0] unpacking failed: odd magic');
+  assert.is(log.keptLine('another'), undefined);
+});
+
 test.run();

@@ -13,6 +13,7 @@ import {
   type InitrdInspection,
   inspectInitrd,
   inspectInitrdFile,
+  NO_INITRD,
 } from '../hypervisor-shim/initrd/inspect.js';
 import { cpioArchive } from './support/cpio.js';
 import { canPack, pack } from './support/packers.js';
@@ -205,7 +206,7 @@ test('a stream goes on as it comes, and is judged at its end', async () => {
   const parts: Buffer[] = [];
   for await (const part of stream.source) parts.push(part);
   assert.ok(Buffer.concat(parts).equals(whole));
-  assert.match((await stream.warnings).join(), 'LZ4 frames');
+  assert.match((await stream.inspection).warnings.join(), 'LZ4 frames');
 });
 
 test('a file is looked at where it lies, and costs a few reads when it is no initrd', async () => {
@@ -214,13 +215,16 @@ test('a file is looked at where it lies, and costs a few reads when it is no ini
   try {
     const path = join(folder, 'file');
     writeFileSync(path, Buffer.concat([SMALL, Buffer.alloc(1), pack('zstd', ARCHIVE)]));
-    assert.match((await inspectInitrdFile(path, hints)).join(), 'no multiple of 4');
+    assert.match((await inspectInitrdFile(path, hints)).warnings.join(), 'no multiple of 4');
     writeFileSync(path, '');
-    assert.equal(await inspectInitrdFile(path, hints), []);
-    assert.match((await inspectInitrdFile(path, { ...hints, name: 'initrd.img' })).join(), 'it is empty');
+    assert.equal(await inspectInitrdFile(path, hints), NO_INITRD);
+    assert.match(
+      (await inspectInitrdFile(path, { ...hints, name: 'initrd.img' })).warnings.join(),
+      'it is empty',
+    );
     execFileSync('truncate', ['-s', '8G', path]);
     const before = readBytes();
-    assert.equal(await inspectInitrdFile(path, hints), []);
+    assert.equal(await inspectInitrdFile(path, hints), NO_INITRD);
     assert.ok(readBytes() - before < 1 << 20);
   } finally {
     rmSync(folder, { recursive: true });

@@ -41,7 +41,8 @@ test('what Linux would refuse is stored all the same, with one line of warning t
     assert.match(plain.stdout, 'stored "a.img"');
     assert.match(plain.stderr, /^volley: warning: Linux will not unpack this initrd: .*lz4 -l\n$/);
     const json = await upload('b.img', refused, '--json');
-    const { warnings } = JSON.parse(json.stdout);
+    const { warnings, initrdParts } = JSON.parse(json.stdout);
+    assert.equal(initrdParts, ['lz4-frame']);
     assert.is(warnings.length, 1);
     assert.is(json.stderr, `volley: warning: ${warnings[0]}\n`);
     const environment = { VOLLEY_NODES: node.name };
@@ -59,8 +60,9 @@ test('nothing is said of an initrd as Linux wants it, nor of anything else', asy
       ['disk.xz', pack('xz', randomBytes(200_000))],
       ['empty', Buffer.alloc(0)],
     ] as const) {
-      const { code, stderr } = await upload(name, bytes);
+      const { code, stdout, stderr } = await upload(name, bytes);
       assert.equal([code, stderr], [0, ''], name);
+      assert.is(stdout.includes('an initrd: zstd'), name === 'initrd.img', stdout);
     }
     const piped = await runCli(
       ['upload', '-', '--name', 'c'],

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { UploadReport, UploadSource } from '../../client/index.js';
+import type { InitrdInspection } from '../../hypervisor-shim/initrd/index.js';
 import { VolleyError } from '../../src/errors.js';
 import { isUtf8Path } from '../../src/file-path.js';
 import { quote } from '../../src/keys.js';
@@ -24,8 +25,8 @@ interface Material {
   kind: 'raw' | 'kernel';
   note: string | null;
   fixedAddressReason: string | null;
-  /** What is worth a warning: known when the source has been read. */
-  warnings: Promise<string[]>;
+  /** What it is when it is an initrd: known when the source has been read. */
+  inspection: Promise<InitrdInspection>;
 }
 
 const EXAMPLES = `
@@ -70,7 +71,12 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
   }
   const name = flags.name ?? nameOf(file);
   await withCluster(flags, 'tcp', async (cluster, signal) => {
-    const { source, kind, note, fixedAddressReason, warnings } = await materialOf(file, name, flags, signal);
+    const { source, kind, note, fixedAddressReason, inspection } = await materialOf(
+      file,
+      name,
+      flags,
+      signal,
+    );
     const progress = startProgress('upload', flags.json === true);
     try {
       const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number | null }) =>
@@ -79,10 +85,23 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
       const options = { name, kind, chunkBytes, resend, signal, onProgress };
       const report = await cluster.upload(source, options);
       progress.stop();
-      const warned = await warnings;
-      for (const words of warned) process.stderr.write(`volley: warning: ${words}\n`);
-      if (flags.json) printJson({ ...report, kind, note, fixedAddressReason, warnings: warned });
-      else printReport(report, [note, fixedAddressReason && `guests get no KASLR: ${fixedAddressReason}`]);
+      const initrd = await inspection;
+      for (const words of initrd.warnings) process.stderr.write(`volley: warning: ${words}\n`);
+      if (flags.json)
+        printJson({
+          ...report,
+          kind,
+          note,
+          fixedAddressReason,
+          initrdParts: initrd.parts,
+          warnings: initrd.warnings,
+        });
+      else
+        printReport(report, [
+          note,
+          fixedAddressReason && `guests get no KASLR: ${fixedAddressReason}`,
+          initrd.parts.length > 0 ? `an initrd: ${initrd.parts.join(', ')}` : null,
+        ]);
     } finally {
       progress.stop();
     }
@@ -105,18 +124,23 @@ async function materialOf(
 ): Promise<Material> {
   if (flags.kernel) {
     const { prepareKernel } = await import('../../hypervisor-shim/kernel.js');
-    return { ...(await prepareKernel(file, { signal })), warnings: Promise.resolve([]) };
+    return {
+      ...(await prepareKernel(file, { signal })),
+      inspection: Promise.resolve({ parts: [], warnings: [] }),
+    };
   }
-  const { inspectInitrdFile, InitrdStream } = await import('../../hypervisor-shim/initrd/index.js');
+  const { inspectInitrdFile, InitrdStream, NO_INITRD } = await import(
+    '../../hypervisor-shim/initrd/index.js'
+  );
   const asItIs = { kind: 'raw', note: null, fixedAddressReason: null } as const;
   const hints = { isInitrd: flags.initrd === true, name };
   if (file === '-') {
     const stream = new InitrdStream(process.stdin, hints);
-    return { ...asItIs, source: stream.source, warnings: stream.warnings };
+    return { ...asItIs, source: stream.source, inspection: stream.inspection };
   }
   // What cannot be read is the upload's to say.
-  const warnings = inspectInitrdFile(file, hints).catch(() => []);
-  return { ...asItIs, source: file, warnings };
+  const inspection = inspectInitrdFile(file, hints).catch(() => NO_INITRD);
+  return { ...asItIs, source: file, inspection };
 }
 
 function printReport(report: UploadReport, notes: (string | null)[]): void {

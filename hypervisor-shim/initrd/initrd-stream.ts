@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { BoundedBytes } from './bounded-bytes.js';
-import { type InitrdHints, inspectInitrd } from './inspect.js';
+import { type InitrdHints, type InitrdInspection, inspectInitrd } from './inspect.js';
 
 /** So much of a stream is kept to be looked at. */
 const PREFIX_BYTES = 1 << 20;
@@ -10,13 +10,13 @@ export class InitrdStream {
   /** The same bytes as the stream's. */
   readonly source: Readable;
   /** Known when the source has come to its end. */
-  readonly warnings: Promise<string[]>;
+  readonly inspection: Promise<InitrdInspection>;
 
   constructor(stream: Readable, hints: InitrdHints) {
     const parts: Buffer[] = [];
     let kept = 0;
-    let inspected!: (warnings: string[] | Promise<string[]>) => void;
-    this.warnings = new Promise((resolve) => {
+    let inspected!: (inspection: Promise<InitrdInspection>) => void;
+    this.inspection = new Promise((resolve) => {
       inspected = resolve;
     });
     async function* passOn(): AsyncGenerator<Buffer> {
@@ -29,12 +29,8 @@ export class InitrdStream {
         }
         yield part;
       }
-      inspected(warningsOf(Buffer.concat(parts), bytes === kept, hints));
+      inspected(inspectInitrd(BoundedBytes.ofPrefix(Buffer.concat(parts), bytes === kept), hints));
     }
     this.source = Readable.from(passOn());
   }
-}
-
-async function warningsOf(prefix: Buffer, isComplete: boolean, hints: InitrdHints): Promise<string[]> {
-  return (await inspectInitrd(BoundedBytes.ofPrefix(prefix, isComplete), hints)).warnings;
 }

@@ -5,7 +5,7 @@ import { endOfArchive } from './cpio-walk.js';
 import { formatOf, type InitrdFormat, isArchive } from './formats.js';
 import { endOfMember, zstdWindowBytes } from './members.js';
 import { unpackedHead } from './unpacked-head.js';
-import * as warnings from './warnings.js';
+import * as words from './warnings.js';
 
 const ZSTD_WINDOW_BYTES_MAX = 128 << 20;
 /** Archives behind each other: two are usual, hundreds are no initrd. */
@@ -21,6 +21,8 @@ export interface InitrdInspection {
   warnings: string[];
 }
 
+export const NO_INITRD: InitrdInspection = { parts: [], warnings: [] };
+
 /** What is known of a file beside its content. */
 export interface InitrdHints {
   /** The user says that it is an initrd. */
@@ -35,14 +37,14 @@ export interface InitrdHints {
  * @param isInitrd the user says that it is one
  * @throws the system's errors when the file cannot be read
  */
-export async function inspectInitrdFile(path: string, hints: InitrdHints): Promise<string[]> {
+export async function inspectInitrdFile(path: string, hints: InitrdHints): Promise<InitrdInspection> {
   // A pipe's bytes come once.
-  if (!(await stat(pathOf(path))).isFile()) return [];
+  if (!(await stat(pathOf(path))).isFile()) return NO_INITRD;
   const file = await open(pathOf(path), 'r');
   try {
     const { size } = await file.stat();
-    if (size === 0 && (await file.read(Buffer.alloc(1))).bytesRead > 0) return []; // procfs: its size is not known
-    return (await inspectInitrd(BoundedBytes.ofFile(file, size), hints)).warnings;
+    if (size === 0 && (await file.read(Buffer.alloc(1))).bytesRead > 0) return NO_INITRD; // procfs: its size is not known
+    return await inspectInitrd(BoundedBytes.ofFile(file, size), hints);
   } finally {
     await file.close();
   }
@@ -59,7 +61,8 @@ export async function inspectInitrd(bytes: BoundedBytes, hints: InitrdHints): Pr
     // What was found until then holds.
     if (!(error instanceof BudgetSpent)) throw error;
   }
-  return inspection.isInitrd ? inspection : { parts: [], warnings: [] };
+  const { isInitrd: is, parts, warnings } = inspection;
+  return is ? { parts, warnings } : NO_INITRD;
 }
 
 class Inspection implements InitrdInspection {
@@ -77,7 +80,7 @@ class Inspection implements InitrdInspection {
   async run(): Promise<void> {
     this.#end = await this.#endOfArchives();
     let at: number | undefined = await this.#bytes.skipZeros(0, this.isInitrd ? this.#end : FIRST_BYTES);
-    if (at >= this.#end && this.#bytes.isComplete) this.warnings.push(warnings.empty(this.#end));
+    if (at >= this.#end && this.#bytes.isComplete) this.warnings.push(words.empty(this.#end));
     let archiveEnd: number | undefined;
     while (
       at !== undefined &&
@@ -86,7 +89,7 @@ class Inspection implements InitrdInspection {
       this.warnings.length === 0
     ) {
       if (archiveEnd !== undefined && at % 4 !== 0) {
-        this.warnings.push(warnings.brokenPadding(at));
+        this.warnings.push(words.brokenPadding(at));
         return;
       }
       const end: number | undefined = await this.#inspectPart(at);
@@ -100,7 +103,7 @@ class Inspection implements InitrdInspection {
     const head = await this.#bytes.read(at, 64);
     const format = formatOf(head);
     if (format === undefined) {
-      if (this.isInitrd) this.warnings.push(warnings.unknown(at));
+      if (this.isInitrd) this.warnings.push(words.unknown(at));
       return undefined;
     }
     if (isArchive(head)) return this.#inspectArchive(at, format);
@@ -110,9 +113,9 @@ class Inspection implements InitrdInspection {
   async #inspectArchive(at: number, format: InitrdFormat): Promise<number | undefined> {
     this.isInitrd = true;
     this.parts.push(format);
-    if (at % 4 !== 0) this.warnings.push(warnings.brokenPadding(at));
-    else if (format === 'odc') this.warnings.push(warnings.odc());
-    else if (format === 'crc') this.warnings.push(warnings.crc());
+    if (at % 4 !== 0) this.warnings.push(words.brokenPadding(at));
+    else if (format === 'odc') this.warnings.push(words.odc());
+    else if (format === 'crc') this.warnings.push(words.crc());
     return format === 'odc' ? undefined : endOfArchive(this.#bytes, at);
   }
 
@@ -128,9 +131,9 @@ class Inspection implements InitrdInspection {
     this.parts.push(format);
     const fault = faultOfPacking(format, head);
     if (fault) this.warnings.push(fault);
-    else if (goesOn) this.warnings.push(warnings.goesOn(format, at));
-    else if (content !== undefined && formatOf(content) === 'odc') this.warnings.push(warnings.odc());
-    else if (content !== undefined && formatOf(content) === 'crc') this.warnings.push(warnings.crc());
+    else if (goesOn) this.warnings.push(words.goesOn(format, at));
+    else if (content !== undefined && formatOf(content) === 'odc') this.warnings.push(words.odc());
+    else if (content !== undefined && formatOf(content) === 'crc') this.warnings.push(words.crc());
     return endOfMember(this.#bytes, at, format);
   }
 
@@ -146,12 +149,12 @@ class Inspection implements InitrdInspection {
 
 /** What Linux does not unpack of this format, whatever it holds. */
 function faultOfPacking(format: InitrdFormat, head: Buffer): string | undefined {
-  if (format === 'lz4-frame') return warnings.lz4Frame();
-  if (format === 'zstd-skippable') return warnings.skippable();
-  if (format === 'xz' && head.length > 7 && (head[7]! & 15) > 1) return warnings.xzCheck(head[7]! & 15);
+  if (format === 'lz4-frame') return words.lz4Frame();
+  if (format === 'zstd-skippable') return words.skippable();
+  if (format === 'xz' && head.length > 7 && (head[7]! & 15) > 1) return words.xzCheck(head[7]! & 15);
   if (format === 'zstd' && head.length >= 18) {
     const window = zstdWindowBytes(head);
-    if (window > ZSTD_WINDOW_BYTES_MAX) return warnings.zstdWindow(window);
+    if (window > ZSTD_WINDOW_BYTES_MAX) return words.zstdWindow(window);
   }
   return undefined;
 }
