@@ -32,9 +32,8 @@ export interface InitrdHints {
 
 /**
  * Looks for what would make Linux refuse an initrd. Whether a file is one shows by its content: it begins with a cpio
- * archive, packed or not; of other files nothing is said, but of an empty one that is named so. Reads the head of each part, and what lies between only where
- * its end does not show otherwise.
- * @param isInitrd the user says that it is one
+ * archive, packed or not; of other files nothing is said, but of an empty one that is named so. Reads the head of each
+ * part, and what lies between only where its end does not show otherwise.
  * @throws the system's errors when the file cannot be read
  */
 export async function inspectInitrdFile(path: string, hints: InitrdHints): Promise<InitrdInspection> {
