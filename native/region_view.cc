@@ -15,6 +15,7 @@ namespace {
 
 /// Bits of a slot header's state: read since it was stored, and since the eviction came by.
 constexpr uint32_t kUsed = 4 | 16;
+constexpr uint32_t kWallExptime = 32;
 /// How long a lookup waits for the owner to end a change of the table: many times what the largest takes.
 constexpr auto kChangeMax = std::chrono::seconds(1);
 /// Lookups that are tried again at once, before the processor is left to others.
@@ -93,14 +94,17 @@ int64_t RegionView::LookUp(const uint8_t* key, size_t bytes) const {
   }
 }
 
-int64_t RegionView::Find(const uint8_t* key, size_t bytes, uint32_t nowSeconds) const {
+int64_t RegionView::Find(const uint8_t* key, size_t bytes, uint32_t nowSeconds, uint32_t wallSeconds) const {
   // What the caller has announced must be seen by the owner before anything is read here; see thread-flights.ts.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const int64_t slot = LookUp(key, bytes);
   if (slot < 0) return slot;
   SlotHeader* header = HeaderAt(static_cast<uint64_t>(slot));
   const uint32_t expiresAt = Get(header->expiresAt);
-  if (expiresAt != 0 && expiresAt <= nowSeconds) return kExpired;
+  if (expiresAt != 0) {
+    const bool isDate = (Get(header->state) & kWallExptime) != 0;
+    if (expiresAt <= (isDate ? wallSeconds : nowSeconds)) return kExpired;
+  }
   const uint64_t* ledger = region_->ledger();
   const uint64_t flushedCas = Get(const_cast<uint64_t&>(ledger[2]));
   if (flushedCas > 0 && Get(header->cas) <= flushedCas) return kFlushed;

@@ -30,8 +30,9 @@ class RegionView {
   const RegionHeader& header() const { return header_; }
   const std::shared_ptr<Region>& region() const { return region_; }
 
-  /// The arena offset of the slot that holds this key's item, or why there is none.
-  int64_t Find(const uint8_t* key, size_t bytes, uint32_t nowSeconds) const;
+  /// The arena offset of the slot that holds this key's item, or why there is none. Exptimes go by the node's time, dates by the
+  /// wall clock.
+  int64_t Find(const uint8_t* key, size_t bytes, uint32_t nowSeconds, uint32_t wallSeconds) const;
   /// Takes down that the item in a slot, which was found, is read now.
   void NoteUse(uint64_t slot, uint32_t nowSeconds) const;
 

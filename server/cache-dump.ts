@@ -18,7 +18,7 @@ export function cacheDump(store: Store, sizeClass: number, limit: number): strin
     const key = arena.key(slot);
     if (store.sizeClassOf(slot) === sizeClass && isKey(key, 0, key.length)) {
       lines.push(
-        `ITEM ${key.toString('latin1')} [${arena.valueBytes(slot)} b; ${arena.exptime(slot)} s]\r\n`,
+        `ITEM ${key.toString('latin1')} [${arena.valueBytes(slot)} b; ${store.exptimeOf(slot)} s]\r\n`,
       );
     }
     slot = store.nextItem(slot + 1);

@@ -37,7 +37,7 @@ export function commit(
 /** Makes the new item a stale one that lives as long as the old one does. */
 function takeOver(store: Store, slot: number, old: number): void {
   const { arena } = store;
-  arena.setU32(slot + ITEM.exptime, arena.exptime(old));
+  store.copyExptime(old, slot);
   store.mark(slot, STATE.stale | (arena.u32(old + ITEM.state) & STATE.tokenSent), 0);
 }
 

@@ -87,7 +87,7 @@ export class Dump {
   private line(slot: number): string {
     const { arena } = this.store;
     const key = escapeKey(arena.key(slot));
-    const exptime = arena.exptime(slot) || -1;
+    const exptime = this.store.exptimeOf(slot) || -1;
     return (
       `key=${key} exp=${exptime} la=${arena.accessed(slot)} cas=${arena.cas(slot)} ` +
       `fetch=${arena.hasState(slot, STATE.fetched) ? 'yes' : 'no'} ` +

@@ -1,5 +1,5 @@
 import type { Clock } from './clock.js';
-import { absoluteExptime } from './exptime.js';
+import { nodeExptime } from './exptime.js';
 import type { Ledger } from './ledger.js';
 
 /** Which items were flushed: those stored up to a moment, told by their cas uniques. Kept in the region's ledger. */
@@ -17,7 +17,7 @@ export class Flushes {
   /** Makes all items of now dead, at once or after a delay as the client gave it. A later call replaces an earlier one. */
   flush(delay: number): void {
     const now = this.clock.seconds();
-    const due = absoluteExptime(delay, now);
+    const due = nodeExptime(delay, this.clock);
     this.ledger.flushDue = due > now ? due : 0;
     if (due <= now) this.flushAll();
   }

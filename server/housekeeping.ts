@@ -36,6 +36,7 @@ export class Housekeeping {
     const { slots, store, readers, sweeper, clients, clock } = this.household;
     slots.release();
     readers?.tick(slots.isHeldUp);
+    store.noteClock();
     sweeper.tick();
     const now = clock.monotonicMs();
     if (now - this.stallsCheckedMs >= STALL_CHECK_MS) {

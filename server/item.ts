@@ -28,6 +28,8 @@ export const STATE = {
   binaryKey: 8,
   /** Read since the hand of the eviction went over it. */
   referenced: 16,
+  /** The exptime is a date, by the wall clock; else it goes by the node's time. */
+  wallExptime: 32,
 } as const;
 
 export const ITEM_MAGIC = 0x4d455449;

@@ -5,6 +5,8 @@ import { LEDGER } from '../src/native.js';
 const CAS_BLOCK = 2 ** 20;
 /** Larger cas uniques are nothing that a node has ever given out. */
 const CAS_MAX = 2 ** 52;
+/** Clocks that are further apart than so many seconds were not told by a node. */
+const AHEAD_MAX = 2 ** 31;
 
 /** The numbers that a node keeps with its items, in the region: they outlive the node when the region does. */
 export class Ledger {
@@ -49,6 +51,16 @@ export class Ledger {
 
   set flushedCas(cas: number) {
     this.words[LEDGER.flushedCas] = BigInt(cas);
+  }
+
+  /** Seconds that the node's time was ahead of the wall clock when that was looked at last. */
+  get ahead(): number {
+    const ahead = Number(BigInt.asIntN(64, this.words[LEDGER.ahead]!));
+    return Math.abs(ahead) < AHEAD_MAX ? ahead : 0;
+  }
+
+  set ahead(seconds: number) {
+    this.words[LEDGER.ahead] = BigInt.asUintN(64, BigInt(seconds));
   }
 
   /** When a delayed flush is due, in seconds since 1970; 0 = none is. */

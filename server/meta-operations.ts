@@ -1,6 +1,6 @@
 import { Arithmetic } from './arithmetic.js';
 import { commit } from './commit.js';
-import { absoluteExptime } from './exptime.js';
+import { nodeExptime } from './exptime.js';
 import { STATE } from './item.js';
 import type { Request } from './protocol/commands.js';
 import type { MetaFacts, MetaReplies } from './protocol/meta-replies.js';
@@ -81,14 +81,14 @@ export class MetaOperations implements MetaHandler {
     };
     for (let i = 0; i < meta.count; i++) {
       const code = meta.codes[i];
-      const exptime = arena.exptime(slot);
+      const left = store.secondsLeft(slot);
       if (code === CODE.T) store.touch(slot, meta.exptime!);
-      else if (code === CODE.t) facts.ttl = exptime === 0 ? -1 : Math.max(0, exptime - now);
+      else if (code === CODE.t) facts.ttl = Number.isFinite(left) ? Math.max(0, left) : -1;
       else if (code === CODE.N && created) {
         store.touch(slot, meta.vivify!);
         facts.won = true;
-      } else if (code === CODE.R && !sent && !created && exptime !== 0) {
-        facts.won ||= exptime < absoluteExptime(meta.recache!, now);
+      } else if (code === CODE.R && !sent && !created && Number.isFinite(left)) {
+        facts.won ||= now + left < nodeExptime(meta.recache!, clock);
       }
     }
     return facts;
@@ -132,7 +132,7 @@ export class MetaOperations implements MetaHandler {
     counters.cmdMeta++;
     const slot = this.find(request);
     if (slot < 0) this.replies.debugMiss();
-    else this.replies.debug(slot, clock.seconds(), store.sizeClassOf(slot));
+    else this.replies.debug(slot, clock.seconds(), store.secondsLeft(slot), store.sizeClassOf(slot));
   }
 
   noop(request: Request): void {

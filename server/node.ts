@@ -9,7 +9,7 @@ import { ROOT } from '../src/root.js';
 import { assemble, type NodeContext } from './assembly.js';
 import { readAuthFile } from './auth/auth-file.js';
 import { Clients } from './clients.js';
-import { type Clock, systemClock } from './clock.js';
+import { type Clock, clockFrom } from './clock.js';
 import type { ConnectionFacts } from './connection-stats.js';
 import type { Counters } from './counters.js';
 import { openDescriptorBudget } from './descriptor-budget.js';
@@ -74,7 +74,7 @@ export class StorageNode {
    */
   constructor(
     given: Partial<NodeOptions> = {},
-    private readonly clock: Clock = systemClock,
+    private readonly clock: Clock = clockFrom(),
   ) {
     this.options = resolveOptions(given);
     this.log = openLog(this.options);
@@ -147,7 +147,7 @@ export class StorageNode {
     const { maxConnections, busyWaitUs, idleTimeoutMs, stallTimeoutMs } = options;
     const limits = { maxConnections, busyWaitUs, idleTimeoutMs, stallTimeoutMs };
     return new ReaderPool(
-      { threads, board, region, store, counters, log, version: VERSION, nowMs: clock.monotonicMs, ...limits },
+      { threads, board, region, store, counters, log, version: VERSION, clock, ...limits },
       this.clients,
     );
   }
@@ -184,7 +184,7 @@ export class StorageNode {
 
   private get health() {
     const { name, epoch, status } = this;
-    const uptimeSeconds = Math.floor(process.uptime());
+    const { uptimeSeconds } = this.context.stats;
     return { status, name, epoch, uptimeSeconds, items: this.context.store.itemCount };
   }
 
@@ -328,6 +328,7 @@ export class StorageNode {
     this.context.sweeper.stop();
     this.context.waiters.stop();
     this.context.compactor.stop();
+    this.context.store.noteClock();
     this.isClosed = true;
     this.region.close();
   }

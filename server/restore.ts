@@ -14,6 +14,7 @@ export function restoreItems(region: Region, slots: Slots, store: Store): void {
   const { arena } = store;
   slots.restore(region.directory, (slot) => holdsItem(arena, slot));
   for (let slot = slots.nextUsed(0); slot >= 0; slot = slots.nextUsed(slot + 1)) store.takeUp(slot);
+  store.takenUp();
 }
 
 function holdsItem(arena: Arena, slot: number): boolean {

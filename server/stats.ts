@@ -49,6 +49,11 @@ export class Stats {
     this.classes = new ClassStats(source.store, source.slots, source.counters.classes);
   }
 
+  /** Seconds since the node started. */
+  get uptimeSeconds(): number {
+    return this.source.clock.seconds() - this.startedSeconds;
+  }
+
   /** The figures of a topic (`` is the plain `stats`), or null when there is no such topic. */
   topic(name: string): Stat[] | null {
     this.collect();
@@ -94,7 +99,7 @@ export class Stats {
     const usage = process.resourceUsage();
     return list({
       pid: process.pid,
-      uptime: now - this.startedSeconds,
+      uptime: this.uptimeSeconds,
       time: now,
       version,
       pointer_size: arch.includes('64') ? 64 : 32,
@@ -215,9 +220,9 @@ export class Stats {
   }
 
   private connections(): Stat[] {
-    const { node, clock } = this.source;
+    const { uptimeSeconds } = this;
+    const { node } = this.source;
     const { address, socketPath } = node.options;
-    const uptimeSeconds = clock.seconds() - this.startedSeconds;
     const { host } = parseListenAddresses(address)[0]!;
     return connectionStats(node.connections(), { address: host, port: node.port, socketPath, uptimeSeconds });
   }

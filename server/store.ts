@@ -2,7 +2,7 @@ import type { Region } from '../src/native.js';
 import { Arena } from './arena.js';
 import type { Clock } from './clock.js';
 import type { Evictor } from './evictor.js';
-import { absoluteExptime } from './exptime.js';
+import { absoluteExptime, isDate, nodeExptime, secondsLeft } from './exptime.js';
 import { Flushes } from './flushes.js';
 import { ITEM, ITEM_HEADER_BYTES, ITEM_MAGIC, STATE, textBytesOf, valueOffsetOf, writeText } from './item.js';
 import { Ledger } from './ledger.js';
@@ -131,8 +131,7 @@ export class Store {
 
   /** Takes away a dead item that somebody asked for. */
   private removeAsked(slot: number, now: number): void {
-    const exptime = this.arena.exptime(slot);
-    if (exptime !== 0 && exptime <= now) this.getExpired++;
+    if (this.hasExpired(slot, now)) this.getExpired++;
     else this.getFlushed++;
     this.reclaim(slot);
   }
@@ -155,9 +154,25 @@ export class Store {
     this.evictor?.resetCounts();
   }
 
-  private isDead(slot: number, now: number): boolean {
+  private hasExpired(slot: number, now: number): boolean {
     const exptime = this.arena.exptime(slot);
-    if (exptime !== 0 && exptime <= now) return true;
+    if (exptime === 0) return false;
+    return exptime <= (this.arena.hasState(slot, STATE.wallExptime) ? this.options.clock.wallSeconds() : now);
+  }
+
+  /** Seconds that an item has left; Infinity when it does not expire. */
+  secondsLeft(slot: number): number {
+    return secondsLeft(this.arena, slot, this.options.clock);
+  }
+
+  /** When an item expires by the node's time, in seconds since 1970; 0 = never. */
+  exptimeOf(slot: number): number {
+    const left = this.secondsLeft(slot);
+    return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, this.options.clock.seconds() + left);
+  }
+
+  private isDead(slot: number, now: number): boolean {
+    if (this.hasExpired(slot, now)) return true;
     const { upToCas } = this.flushes;
     return upToCas > 0 && this.arena.cas(slot) <= upToCas;
   }
@@ -208,6 +223,7 @@ export class Store {
     arena.setU32(slot + ITEM.valueBytes, valueBytes);
     arena.setU32(slot + ITEM.flags, flags);
     arena.setU32(slot + ITEM.exptime, absoluteExptime(exptime, now));
+    if (isDate(exptime)) arena.setU32(slot + ITEM.state, STATE.wallExptime);
     arena.setU32(slot + ITEM.keyAndTextBytes, keyBytes | (textBytes << 16));
     arena.setU32(slot + ITEM.valueOffset, valueOffset);
     arena.setU32(slot + ITEM.accessed, now);
@@ -243,7 +259,7 @@ export class Store {
     const slot = this.reserve(arena.key(old), 0, arena.keyBytes(old), arena.flags(old), 0, valueBytes);
     this.pinned = -1;
     if (slot < 0) return NO_MEMORY;
-    arena.setU32(slot + ITEM.exptime, arena.exptime(old));
+    this.copyExptime(old, slot);
     return slot;
   }
 
@@ -264,11 +280,25 @@ export class Store {
     return true;
   }
 
-  /** Counts an item of an earlier node, which the region has linked already. */
+  /** Counts an item of an earlier node, which the region has linked already, and takes its times from that node's clock to this one's. */
   takeUp(slot: number): void {
+    const { arena, ledger } = this;
+    if (ledger.ahead !== 0) {
+      const exptime = arena.exptime(slot);
+      const isRelative = exptime !== 0 && !arena.hasState(slot, STATE.wallExptime);
+      if (isRelative) arena.setU32(slot + ITEM.exptime, Math.max(1, exptime - ledger.ahead));
+      arena.setU32(slot + ITEM.accessed, Math.max(0, arena.accessed(slot) - ledger.ahead));
+    }
     this.tally.add(slot);
-    this.ledger.noteCas(this.arena.cas(slot));
-    this.nearExpiry.note(this.arena.exptime(slot), this.options.clock.seconds());
+    ledger.noteCas(arena.cas(slot));
+    this.nearExpiry.note(this.exptimeOf(slot), this.options.clock.seconds());
+  }
+
+  /** All items have been taken up. */
+  takenUp(): void {
+    const { ledger } = this;
+    if (ledger.flushDue !== 0) ledger.flushDue = Math.max(1, ledger.flushDue - ledger.ahead);
+    ledger.ahead = 0;
   }
 
   private setCas(slot: number, cas: number): void {
@@ -298,12 +328,33 @@ export class Store {
 
   /** Gives the item another exptime, as the client gave it. */
   touch(slot: number, exptime: number): void {
-    const now = this.options.clock.seconds();
+    const { clock } = this.options;
+    const now = clock.seconds();
     const absolute = absoluteExptime(exptime, now);
-    this.nearExpiry.note(absolute, now);
+    this.nearExpiry.note(nodeExptime(exptime, clock), now);
     const before = this.arena.exptime(slot);
     this.tally.expiringItems += Number(absolute !== 0) - Number(before !== 0);
-    this.arena.setU32(slot + ITEM.exptime, absolute);
+    this.setExptime(slot, absolute, isDate(exptime));
+  }
+
+  /** Has an item expire when another one does. */
+  copyExptime(from: number, to: number): void {
+    this.setExptime(to, this.arena.exptime(from), this.arena.hasState(from, STATE.wallExptime));
+  }
+
+  private setExptime(slot: number, exptime: number, isWall: boolean): void {
+    this.arena.setU32(slot + ITEM.exptime, exptime);
+    if (isWall !== this.arena.hasState(slot, STATE.wallExptime)) {
+      this.mark(slot, isWall ? STATE.wallExptime : 0, isWall ? 0 : STATE.wallExptime);
+    }
+  }
+
+  /** Keeps in the region how far the node's time and the wall clock are apart; to be called a few times a second. */
+  noteClock(): void {
+    const { clock } = this.options;
+    const ahead = clock.seconds() - clock.wallSeconds();
+    // A second's difference is a matter of when in a second each clock turns over.
+    if (Math.abs(ahead - this.ledger.ahead) > 1) this.ledger.ahead = ahead;
   }
 
   /** The first slot at or behind `offset` that holds a linked item, or -1. */

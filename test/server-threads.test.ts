@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { clockFrom } from '../server/clock.js';
 import { StorageNode } from '../server/index.js';
 import { takeDescriptor } from '../server/threads/descriptor.js';
 import type { FromThread } from '../server/threads/messages.js';
@@ -90,7 +91,7 @@ test('what is expired or flushed is not given out, nor what is deleted', async (
   const node = await started();
   const [client] = await readers(node, 1);
   const get = (key: string) => client!.send(`get ${key}\r\n`).answer('END\r\n');
-  await ask(node, `${set('a', 'x')}${set('b', 'x')}set c 0 1 1\r\nx\r\n`);
+  await ask(node, `${set('a', 'x')}${set('b', 'x')}set c 0 1000 1\r\nx\r\n`);
   assert.is(await get('a'), hit('a', 'x'));
   await ask(node, 'delete a\r\n');
   assert.is(await get('a'), 'END\r\n');
@@ -298,6 +299,7 @@ test('the late close of a client that was given away is not the next one of the 
     idleTimeoutMs: 0,
     stallTimeoutMs: 30_000,
     busyWaitUs: 0,
+    clockBase: clockFrom().base,
   };
   const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');

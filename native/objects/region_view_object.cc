@@ -46,8 +46,9 @@ void RegionViewObject::Find(const Napi::CallbackInfo& info) {
   auto out = ToTyped<Napi::Float64Array>(info[3], "out", napi_float64_array);
   const uint64_t count = ToInteger(info[2], "count", static_cast<double>(out.ElementLength()));
   const auto now = static_cast<uint32_t>(ToInteger(info[4], "nowSeconds", UINT32_MAX));
-  if (!info[5].IsBoolean()) ThrowType(info.Env(), "isUse must be a boolean");
-  const bool isUse = info[5].As<Napi::Boolean>().Value();
+  const auto wall = static_cast<uint32_t>(ToInteger(info[5], "wallSeconds", UINT32_MAX));
+  if (!info[6].IsBoolean()) ThrowType(info.Env(), "isUse must be a boolean");
+  const bool isUse = info[6].As<Napi::Boolean>().Value();
   if (count * 2 > ranges.ElementLength()) ThrowType(info.Env(), "ranges is shorter than count says");
   const uint8_t* data = bytes.Data();
   const size_t length = bytes.ByteLength();
@@ -55,7 +56,7 @@ void RegionViewObject::Find(const Napi::CallbackInfo& info) {
     const uint32_t start = ranges[2 * i];
     const uint32_t end = ranges[2 * i + 1];
     if (start > end || end > length) ThrowType(info.Env(), "a key's range lies outside bytes");
-    const int64_t slot = view_->Find(data + start, end - start, now);
+    const int64_t slot = view_->Find(data + start, end - start, now, wall);
     if (slot >= 0 && isUse) view_->NoteUse(static_cast<uint64_t>(slot), now);
     out[i] = static_cast<double>(slot);
   }

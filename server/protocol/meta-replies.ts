@@ -90,11 +90,11 @@ export class MetaReplies {
     return true;
   }
 
-  debug(slot: number, nowSeconds: number, classId: number): void {
+  /** @param secondsLeft Infinity when the item does not expire */
+  debug(slot: number, nowSeconds: number, secondsLeft: number, classId: number): void {
     const { arena } = this;
-    const exptime = arena.exptime(slot);
     // What is left; memcached before 1.6.38 has the sign the other way round.
-    const exp = exptime === 0 ? -1 : exptime - nowSeconds;
+    const exp = Number.isFinite(secondsLeft) ? secondsLeft : -1;
     const key = arena.key(slot);
     const name = this.isBinary(slot) ? key.toString('base64') : key.toString('latin1');
     this.output.text(

@@ -12,6 +12,8 @@ export interface ThreadSetup {
   idleTimeoutMs: number;
   stallTimeoutMs: number;
   busyWaitUs: number;
+  /** Of the node's clock; see clockFrom(). */
+  clockBase: number;
 }
 
 /** What the main thread tells a reader thread. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import { secondsLeft } from '../exptime.js';
 import { STATE } from '../item.js';
 import type { Request } from '../protocol/commands.js';
 import type { MetaFacts, MetaReplies } from '../protocol/meta-replies.js';
@@ -64,10 +65,10 @@ export class ReadMeta implements MetaHandler {
   private factsOf({ meta }: MetaRequest, slot: number): MetaFacts {
     const { arena } = this.store;
     const now = this.clock.seconds();
-    const exptime = arena.exptime(slot);
     const isTtlAsked = meta.codes.subarray(0, meta.count).includes(TTL);
+    const left = isTtlAsked ? secondsLeft(arena, slot, this.clock) : Number.POSITIVE_INFINITY;
     return {
-      ttl: !isTtlAsked || exptime === 0 ? -1 : Math.max(0, exptime - now),
+      ttl: Number.isFinite(left) ? Math.max(0, left) : -1,
       idle: now - arena.accessed(slot),
       fetched: arena.hasState(slot, STATE.fetched),
       won: false,

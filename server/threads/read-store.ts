@@ -31,7 +31,8 @@ export class ReadStore {
    * @param isUse whether the items count as used
    */
   find(bytes: Uint8Array, ranges: Uint32Array, count: number, out: Float64Array, isUse: boolean): void {
-    this.view.find(bytes, ranges, count, out, this.clock.seconds(), isUse);
+    const { clock } = this;
+    this.view.find(bytes, ranges, count, out, clock.seconds(), clock.wallSeconds(), isUse);
     for (let i = 0; i < count; i++) {
       const found = out[i]!;
       if (found >= NO_ITEM.missing) continue;

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Region } from '../../src/native.js';
+import type { Clock } from '../clock.js';
 import type { ConnectionFacts } from '../connection-stats.js';
 import type { Counters } from '../counters.js';
 import { formatAddress } from '../listen-address.js';
@@ -38,8 +39,7 @@ export interface ReaderPoolOptions {
   idleTimeoutMs: number;
   stallTimeoutMs: number;
   busyWaitUs: number;
-  /** Milliseconds of a clock that never goes back. */
-  nowMs: () => number;
+  clock: Clock;
 }
 
 /** What becomes of clients that were handed over. */
@@ -70,7 +70,7 @@ export class ReaderPool {
   }
 
   private add(thread: number, region: number): void {
-    const { threads, board, maxConnections, version, idleTimeoutMs, stallTimeoutMs, busyWaitUs, nowMs } =
+    const { threads, board, maxConnections, version, idleTimeoutMs, stallTimeoutMs, busyWaitUs, clock } =
       this.options;
     const counts = threadCountsMemory();
     const setup = {
@@ -84,10 +84,17 @@ export class ReaderPool {
       idleTimeoutMs,
       stallTimeoutMs,
       busyWaitUs,
+      clockBase: clock.base,
     };
     const onMessage = (event: FromThread) => this.take(thread, event);
     this.workers.push(
-      new ReaderWorker({ setup, board, onMessage, onLost: (reason) => this.lost(thread, reason), nowMs }),
+      new ReaderWorker({
+        setup,
+        board,
+        onMessage,
+        onLost: (reason) => this.lost(thread, reason),
+        nowMs: clock.monotonicMs,
+      }),
     );
     this.counts.push(new CountsReader(counts));
     this.loads.push(0);

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { native } from '../../src/native.js';
-import { systemClock } from '../clock.js';
+import { clockFrom } from '../clock.js';
 import { Connection, type ConnectionContext } from '../connection.js';
 import type { Conversation } from '../conversation.js';
 import type { Output } from '../output.js';
@@ -48,7 +48,7 @@ export class ReaderThread {
   ) {
     const { thread, threads, connectionsMax, idleTimeoutMs, stallTimeoutMs, version } = setup;
     const board = new SharedBoard(threads, connectionsMax, setup.board);
-    const clock = systemClock;
+    const clock = clockFrom(setup.clockBase);
     const counters = threadCounts(setup.counts);
     const view = new (native().RegionView)(setup.region);
     const store = new ReadStore(view, clock, counters, (key) => tell({ event: 'damaged', key }));

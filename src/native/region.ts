@@ -38,6 +38,8 @@ export const LEDGER = {
   flushedCas: 2,
   /** When a delayed flush is due, in seconds since 1970; 0 = none is. */
   flushDue: 3,
+  /** Seconds that the node's time is ahead of the wall clock, as a signed number; exptimes that are no dates go by the node's time. */
+  ahead: 4,
 } as const;
 
 /** A storage node's own region: made, written and linked by the one process that owns it. */
@@ -118,6 +120,7 @@ export interface RegionView {
     count: number,
     out: Float64Array,
     nowSeconds: number,
+    wallSeconds: number,
     isUse: boolean,
   ): void;
   /** Marks the item in a slot that was found as read. */

@@ -20,8 +20,16 @@ const PAGE_BYTES = 1_054_720;
 /** A clock that a test sets. */
 export class HandClock implements Clock {
   now = 1_700_000_000;
+  /** What the wall clock is ahead of the node's time, in seconds. */
+  wallAhead = 0;
   readonly seconds = () => Math.floor(this.now);
+  readonly wallSeconds = () => Math.floor(this.now + this.wallAhead);
   readonly monotonicMs = () => this.now * 1000;
+  /** The node's threads have the same time, as of now. */
+  get base(): number {
+    const [seconds, nanoseconds] = process.hrtime();
+    return this.now * 1000 - 1000 * seconds - nanoseconds / 1e6;
+  }
 }
 
 /** A store on a region of its own, without a node around it. */
