@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { type Credentials, greetingOf } from '../src/credentials.js';
-import { isVolleyError, type VolleyError } from '../src/errors.js';
+import type { VolleyError } from '../src/errors.js';
 import { abortedError, settler, withDeadline } from './deadline.js';
 import {
   isTooManyClients,
@@ -194,6 +194,16 @@ export class TextConnection {
   /** Lines end with CR LF, those of memcached's listings with LF alone. */
   readonly #onRead = (bytes: number, buffer: Uint8Array): boolean => {
     this.#lastProgressMs = performance.now();
+    try {
+      this.#takeBytes(bytes, buffer);
+    } catch (error) {
+      // Whatever it is, whoever waits for an answer has to know.
+      this.#fail(error as VolleyError);
+    }
+    return true;
+  };
+
+  #takeBytes(bytes: number, buffer: Uint8Array): void {
     const text = this.#partial + (buffer as Buffer).toString('latin1', 0, bytes);
     let at = 0;
     while (!this.#ended) {
@@ -208,8 +218,7 @@ export class TextConnection {
     }
     this.#partial = text.slice(at);
     if (this.#partial.length > LINE_LENGTH_MAX) this.#take(this.#partial);
-    return true;
-  };
+  }
 
   /** Adds to a value what of it stands in `text` from `at` on; returns how much that was. */
   #fill(value: Buffer, text: string, at: number): number {
@@ -235,18 +244,12 @@ export class TextConnection {
       this.#fail(nodeProtocol(this.node, exchange?.what ?? 'nothing', line));
       return;
     }
-    try {
-      const more = exchange.onLine(line);
-      if (typeof more === 'number') {
-        this.#value = Buffer.alloc(more + END_OF_LINE_BYTES);
-        this.#valueFilled = 0;
-      }
-      if (more !== true) return;
-    } catch (error) {
-      if (!isVolleyError(error)) throw error;
-      this.#fail(error);
-      return;
+    const more = exchange.onLine(line);
+    if (typeof more === 'number') {
+      this.#value = Buffer.alloc(more + END_OF_LINE_BYTES);
+      this.#valueFilled = 0;
     }
+    if (more !== true) return;
     this.#head++;
     if (this.#head === QUEUE_COMPACTION) {
       this.#queue.splice(0, this.#head);

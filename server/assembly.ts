@@ -7,6 +7,7 @@ import { Compactor } from './compactor.js';
 import { type ConversationContext, converseFully } from './conversation.js';
 import { Counters } from './counters.js';
 import { Evictor } from './evictor.js';
+import { faultText } from './fault-text.js';
 import type { Flights } from './flights.js';
 import type { StorageNode } from './node.js';
 import type { NodeOptions } from './options.js';
@@ -65,5 +66,12 @@ export function assemble(parts: Assembled): NodeContext {
   };
   const timeouts = { idleTimeoutMs, stallTimeoutMs, loginTimeoutMs };
   const converse = converseFully(talk);
-  return { ...talk, ...timeouts, compactor, converse, wantsLogin: login !== null, flights };
+  const onFault = (error: unknown) => {
+    counters.faults++;
+    node.log.error(
+      { reason: faultText(error) },
+      'the node met a fault of its own; what it happened to is given up',
+    );
+  };
+  return { ...talk, ...timeouts, compactor, converse, wantsLogin: login !== null, flights, onFault };
 }

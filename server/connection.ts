@@ -30,6 +30,8 @@ export interface ConnectionContext {
   idleTimeoutMs: number;
   stallTimeoutMs: number;
   loginTimeoutMs: number;
+  /** Is told of an exception that a client's commands met, whose connection is closed then. */
+  onFault: (error: unknown) => void;
 }
 
 /**
@@ -116,6 +118,18 @@ export class Connection implements Recipient {
   }
 
   private take(bytes: Uint8Array, start: number, end: number): void {
+    try {
+      this.carryOut(bytes, start, end);
+    } catch (error) {
+      // A fault of the node's own costs the client that met it, and nobody else.
+      this.taking = false;
+      this.leftover = NOTHING;
+      this.context.onFault(error);
+      this.socket.destroy();
+    }
+  }
+
+  private carryOut(bytes: Uint8Array, start: number, end: number): void {
     let stopped = start;
     // Where the system takes all answers at once, a parser that stopped for them may go on.
     do {

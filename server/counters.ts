@@ -6,6 +6,8 @@ import { PrefixStats } from './prefix-stats.js';
 export class Counters {
   currConnections = 0;
   totalConnections = 0;
+  /** Exceptions that nobody thought of. */
+  faults = 0;
   rejectedConnections = 0;
   /** Those of them for which the system had no descriptor left, or nearly none, or no memory. */
   rejectedForResources = 0;

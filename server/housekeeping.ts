@@ -19,6 +19,8 @@ export interface Household {
   clients: Clients;
   readers: ReaderPool | null;
   clock: Clock;
+  /** Is told of an exception; all goes on then. */
+  onFault: (error: unknown) => void;
 }
 
 /** What a node does from time to time, whether or not it is asked for anything. It keeps no process alive. */
@@ -33,6 +35,18 @@ export class Housekeeping {
 
   /** Looks at once, and goes on until stop(). */
   readonly start = (): void => {
+    try {
+      this.lookAfter();
+    } catch (error) {
+      this.household.onFault(error);
+    }
+    const { slots, store } = this.household;
+    const isBusy = slots.resting > 0 || store.tally.expiringItems > 0;
+    this.ticker = setTimeout(this.start, isBusy ? TICK_MS : IDLE_TICK_MS);
+    this.ticker.unref();
+  };
+
+  private lookAfter(): void {
     const { slots, store, readers, sweeper, clients, clock } = this.household;
     slots.release();
     readers?.tick(slots.isHeldUp);
@@ -43,10 +57,7 @@ export class Housekeeping {
       this.stallsCheckedMs = now;
       clients.shed();
     }
-    const isBusy = slots.resting > 0 || store.tally.expiringItems > 0;
-    this.ticker = setTimeout(this.start, isBusy ? TICK_MS : IDLE_TICK_MS);
-    this.ticker.unref();
-  };
+  }
 
   stop(): void {
     clearTimeout(this.ticker);

@@ -108,9 +108,9 @@ export class StorageNode {
       throw error;
     }
     const { slots, clients, readers } = this;
-    const { store, sweeper, stats } = this.context;
+    const { store, sweeper, stats, onFault } = this.context;
     clients.readers = readers;
-    this.housekeeping = new Housekeeping({ slots, store, sweeper, clients, readers, clock });
+    this.housekeeping = new Housekeeping({ slots, store, sweeper, clients, readers, clock, onFault });
     this.metrics = new MetricsServer(stats, () => this.health);
     this.listeners = new Listeners({
       addresses: this.addresses,

@@ -200,6 +200,7 @@ export class Stats {
       authentication: node.options.authFile === null ? 'none' : 'password',
       thread_connections: node.readers?.size ?? 0,
       thread_moves: this.source.counters.movedConnections,
+      faults: this.source.counters.faults,
       rejected_for_resources: this.source.counters.rejectedForResources,
       transports: [node.localPath && 'local', offer && 'fabric', 'tcp'].filter(Boolean).join(','),
       local_path: node.localPath ?? '',

@@ -81,8 +81,8 @@ test('an item takes its date with it when it is appended to, and loses it when i
 test('a full node takes the memory of what has expired, also when the wall clock went back', async () => {
   const clock = new HandClock();
   const node = await started(clock, { memoryBytes: 2 * MIB });
-  const stores = Array.from({ length: 64 }, (_, i) => `set k${i} 0 2 32768\r\n${CHUNK}\r\n`);
-  assert.is(await askNode(node, stores.join('')), 'STORED\r\n'.repeat(64));
+  const stores = Array.from({ length: 64 }, (_, i) => `set k${i} 0 0 32768\r\n${CHUNK}\r\ntouch k${i} 2\r\n`);
+  assert.is(await askNode(node, stores.join('')), 'STORED\r\nTOUCHED\r\n'.repeat(64));
   clock.wallAhead = -HOUR;
   const waiting = clientOf(node).send(`${setting('new', CHUNK)}quit\r\n`);
   const ticking = setInterval(() => {

@@ -59,6 +59,12 @@ export interface LoadOutcome {
   nodes: NodeLoadReport[];
 }
 
+/** Somebody who is told of a load's progress, and what he threw. */
+interface Watch {
+  stop: () => void;
+  fault: { error: unknown } | null;
+}
+
 /** One load: a native reader over the transports of all nodes, and another over tcp for what one-sided reads could not bring. */
 export class LoadRun {
   readonly #nodes: readonly ClusterNode[];
@@ -182,21 +188,24 @@ export class LoadRun {
     };
     const reader = makeReader(plan, this.#nodes);
     const ignore = onAbort(signal, () => reader.cancel());
-    const stopProgress = this.#watch(reader);
+    const watch = this.#watch(reader);
     try {
       const running = reader.run();
       if (signal?.aborted) reader.cancel();
-      return await running;
+      const result = await running;
+      if (watch.fault) throw watch.fault.error;
+      return result;
     } finally {
-      stopProgress();
+      watch.stop();
       ignore();
     }
   }
 
-  /** Tells the progress from time to time, when somebody wants to know it. */
-  #watch(reader: Reader): () => void {
+  /** Tells the progress from time to time, when somebody wants to know it. What the caller throws then ends the load. */
+  #watch(reader: Reader): Watch {
+    const watch: Watch = { stop: () => {}, fault: null };
     const { onProgress } = this.#options;
-    if (!onProgress) return () => {};
+    if (!onProgress) return watch;
     const before = this.#reports.reduce(
       (sum, { chunks, bytes }) => [sum[0]! + chunks, sum[1]! + bytes],
       [0, 0],
@@ -204,9 +213,16 @@ export class LoadRun {
     const timer = setInterval(() => {
       const chunks = before[0]! + Number(reader.progress[0]);
       const bytes = before[1]! + Number(reader.progress[1]);
-      onProgress({ chunks, bytes, totalBytes: this.#target.bytes });
+      try {
+        onProgress({ chunks, bytes, totalBytes: this.#target.bytes });
+      } catch (error) {
+        watch.fault = { error };
+        clearInterval(timer);
+        reader.cancel();
+      }
     }, PROGRESS_INTERVAL_MS);
-    return () => clearInterval(timer);
+    watch.stop = () => clearInterval(timer);
+    return watch;
   }
 
   #count(node: number, stats: ReaderPathStats): void {

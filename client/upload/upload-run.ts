@@ -211,7 +211,12 @@ export class UploadRun {
     this.#hashing++;
     this.#plan.hashes.submit(piece, (fault) => {
       this.#hashing--;
-      this.#onHashed(piece, fault);
+      try {
+        this.#onHashed(piece, fault);
+      } catch (error) {
+        // Of the caller's onProgress, or a fault of our own: the upload ends with it.
+        this.#fail(error as Error);
+      }
       if (this.#hashing === 0) this.#onIdle?.();
     });
   }

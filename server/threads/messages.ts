@@ -33,6 +33,8 @@ export type FromThread =
   | { event: 'closed'; id: number; reason: string | null }
   /** The client wants what a reader thread does not do: the main thread goes on with these bytes. */
   | { event: 'moved'; id: number; descriptor: number; unread: Uint8Array }
+  /** A client's commands met an exception that nobody thought of; its connection is closed. */
+  | { event: 'fault'; reason: string }
   /** The item of this key is not what was stored. */
   | { event: 'damaged'; key: Uint8Array }
   /** All connections have been told all, after `drain`. */

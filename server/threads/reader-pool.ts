@@ -148,6 +148,9 @@ export class ReaderPool {
     if (event.event === 'damaged') {
       // To look it up is what takes it away.
       this.options.store.findOne(event.key, 0, event.key.length);
+    } else if (event.event === 'fault') {
+      this.options.counters.faults++;
+      this.options.log.error({ thread, reason: event.reason }, 'a reader thread met a fault of its own');
     } else if (event.event === 'drained') {
       this.drained.add(thread);
     } else if (event.event !== 'ready') {

@@ -4,6 +4,7 @@ import { native } from '../../src/native.js';
 import { clockFrom } from '../clock.js';
 import { Connection, type ConnectionContext } from '../connection.js';
 import type { Conversation } from '../conversation.js';
+import { faultText } from '../fault-text.js';
 import type { Output } from '../output.js';
 import { BinaryParser, REQUEST_MAGIC } from '../protocol/binary-parser.js';
 import { BinaryReplies } from '../protocol/binary-replies.js';
@@ -66,6 +67,7 @@ export class ReaderThread {
       idleTimeoutMs,
       stallTimeoutMs,
       loginTimeoutMs: Number.POSITIVE_INFINITY,
+      onFault: (error) => tell({ event: 'fault', reason: faultText(error) }),
     };
     // Messages of the main thread are what keeps the thread alive.
     setInterval(() => this.tick(), TICK_MS).unref();

@@ -58,7 +58,7 @@ export class ReaderWorker {
   }
 
   /** Resolves to whether the thread is ready; false when it has ended. */
-  private spawn(): Promise<boolean> {
+  private async spawn(): Promise<boolean> {
     const { setup, onMessage } = this.options;
     const worker = new Worker(new URL('./reader-main.js', import.meta.url), { workerData: setup });
     this.worker = worker;
@@ -92,7 +92,14 @@ export class ReaderWorker {
     // Nothing of it can be under way any more: its sockets are closed.
     this.options.board.announce(this.options.setup.thread, 0);
     if (wasReady) this.options.onLost(this.fault || 'it has hung for 10 s');
-    this.restarting = setTimeout(() => void this.spawn(), RESTART_MS);
+    this.restartLater();
+  }
+
+  private restartLater(): void {
+    this.restarting = setTimeout(() => {
+      // Where the system has no thread to give: later, perhaps.
+      this.spawn().catch(() => this.restartLater());
+    }, RESTART_MS);
   }
 
   tell(message: ToThread): void {
