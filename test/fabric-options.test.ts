@@ -92,8 +92,8 @@ test('a load tells provider, device and kind of endpoint, and why not another wa
       assert.equal(one.fabric, fabric);
       assert.match(one.transportReason, /net\/lo \(msg\).*not local: /);
     }
-    for (const name of ['net', 'tcp', '^verbs']) {
-      const args = name.startsWith('^') ? ['--fabric', 'net'] : [];
+    for (const name of ['net', 'tcp', '^verbs', '']) {
+      const args = name === '' || name.startsWith('^') ? ['--fabric', 'net'] : [];
       const { node: one } = await load(node!, args, { FI_PROVIDER: name });
       assert.is(one.transport, 'fabric', `FI_PROVIDER=${name}: ${one.transportReason}`);
     }

@@ -21,7 +21,7 @@ void Bind(void* library, const char* name, Function* function) {
 constexpr char kNet[] = "net";
 constexpr char kTcp[] = "tcp";
 
-/// FI_PROVIDER with both names of the provider that has two, when it has one of them; else empty.
+/// FI_PROVIDER with both names of the provider that has two, when it has one of them.
 std::string WithBothNames(const std::string& filter) {
   const size_t begin = filter.starts_with('^') ? 1 : 0;
   bool has[2] = {};
@@ -30,17 +30,20 @@ std::string WithBothNames(const std::string& filter) {
     has[0] |= name == kNet;
     has[1] |= name == kTcp;
   }
-  if (has[0] == has[1]) return "";
+  if (has[0] == has[1]) return filter;
   return filter + ',' + (has[0] ? kTcp : kNet);
 }
 
-/// libfabric reads FI_PROVIDER when it is first asked for anything.
-void StartWithBothNames(const FabricLibrary& library) {
+/// Has libfabric start with what FI_PROVIDER means here. It reads it when it is first asked for anything; an empty one, which
+/// is no limit here, would leave it no provider.
+void StartWithFilter(const FabricLibrary& library) {
   const char* set = getenv("FI_PROVIDER");
-  const std::string filter = set == nullptr ? "" : set;
-  const std::string both = WithBothNames(filter);
-  if (both.empty()) return;
-  setenv("FI_PROVIDER", both.c_str(), 1);
+  if (set == nullptr) return;
+  const std::string filter = set;
+  const std::string meant = WithBothNames(filter);
+  if (!meant.empty() && meant == filter) return;
+  if (meant.empty()) unsetenv("FI_PROVIDER");
+  else setenv("FI_PROVIDER", meant.c_str(), 1);
   fi_info* found = nullptr;
   if (library.getinfo(FI_VERSION(1, 14), nullptr, nullptr, FI_PROV_ATTR_ONLY, nullptr, &found) == 0) library.freeinfo(found);
   setenv("FI_PROVIDER", filter.c_str(), 1);
@@ -72,7 +75,7 @@ FabricLibrary::FabricLibrary() {
   Bind(library, "fi_fabric", &fabric);
   Bind(library, "fi_strerror", &strerror);
   Bind(library, "fi_version", &version);
-  StartWithBothNames(*this);
+  StartWithFilter(*this);
 }
 
 std::string FabricLibrary::NameInLibrary(const std::string& provider) const {
