@@ -61,7 +61,8 @@ const char* FaultOf(const RegionHead& head, uint64_t bytes, RegionRole role) {
 
 void Seal(RegionHead& head) {
   head.header.checksum = Hash64(&head.header, offsetof(RegionHeader, checksum));
-  head.features = {.bytes = sizeof head.features};
+  head.features = FeatureBlock{};
+  head.features.bytes = sizeof head.features;
   head.features.checksum = Hash64(&head.features, offsetof(FeatureBlock, checksum));
 }
 
