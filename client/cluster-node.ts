@@ -13,6 +13,8 @@ export interface ClusterNode extends NodeAddress {
   volley: VolleyStats | null;
   /** The server's version. */
   version: string;
+  /** The memory that it was given for items (-m). */
+  limitBytes: number;
   /** How this client reads chunks from it. */
   transport: NodeTransport;
   /** Why that transport, in words. */

@@ -96,7 +96,7 @@ export async function connectNode(
 ): Promise<{ node: ClusterNode; connectMs: number; tablesMs: number }> {
   const startMs = performance.now();
   const probe = await probeNode(node, credentials, client, timeoutMs, signal);
-  const { address, addresses, tls, control, version, volley } = probe;
+  const { address, addresses, tls, control, version, stats, volley } = probe;
   const connectedMs = performance.now();
   try {
     const { name, port } = node;
@@ -115,6 +115,7 @@ export async function connectNode(
         tls,
         volley,
         version,
+        limitBytes: Number(stats.limit_maxbytes ?? 0),
         transport,
         transportReason: tls && transport === 'tcp' ? `${reason}; ${OVER_TLS}` : reason,
         region,

@@ -1,13 +1,16 @@
 import type { Credentials } from '../src/credentials.js';
 import { isVolleyError, type VolleyErrorCode } from '../src/errors.js';
+import { CHUNK_BYTES_DEFAULT } from '../src/manifest.js';
 import type { FabricSide } from '../src/native.js';
 import { type NodeName, parseNodeList } from '../src/node-name.js';
 import type { TlsOptions } from '../src/tls-settings.js';
 import { chooseTransport } from './choose-transport.js';
 import type { NodeTransport } from './cluster-node.js';
 import { probeNode } from './connect-node.js';
+import type { ControlChannel } from './control.js';
 import { mapLimited } from './deadline.js';
 import { type ClientTls, makeClientTls } from './secure.js';
+import { shareWords } from './stock-memory.js';
 
 const PARALLEL = 64;
 
@@ -32,6 +35,8 @@ export interface LiveNode {
   fabric: FabricSide | null;
   /** 16 hex digits, another at each start; null for a stock memcached. */
   epoch: string | null;
+  /** What is worth knowing of a stock memcached's memory, or null. */
+  memoryNote: string | null;
   error: null;
 }
 
@@ -69,6 +74,7 @@ async function inspect(
 ): Promise<LiveNode> {
   const probe = await probeNode(node, credentials, client, timeoutMs, signal);
   const { address, addresses, control, version, stats, volley } = probe;
+  const memoryNote = volley ? null : await noteOf(control, Number(stats.limit_maxbytes ?? 0), signal);
   control.close();
   const { transport, reason, region, fabric } = await chooseTransport({
     node: node.name,
@@ -97,6 +103,19 @@ async function inspect(
     transportReason: reason,
     fabric,
     epoch: volley ? (volley.all.epoch ?? null) : null,
+    memoryNote,
     error: null,
   };
+}
+
+/** How much of a stock memcached's memory chunks can fill, and what becomes of them when it is full. */
+async function noteOf(
+  control: ControlChannel,
+  limitBytes: number,
+  signal?: AbortSignal,
+): Promise<string | null> {
+  const settings = await control.stats('settings', signal).catch(() => null);
+  if (!(limitBytes > 0)) return null;
+  const evicts = settings?.evictions === 'on' ? '; when it is full it evicts images (start it with -M)' : '';
+  return `${shareWords(limitBytes, CHUNK_BYTES_DEFAULT)}${evicts}`;
 }

@@ -12,6 +12,10 @@ const WORDS: Record<string, string> = {
   EAI_AGAIN: 'its host name could not be looked up',
 };
 
+const MIB = 1024 * 1024;
+/** What memcached counts to an item beside its value, and more. */
+const ITEM_HEAD_BYTES = 512;
+
 const UNKNOWN_AUTHORITY =
   'its certificate is of no authority that is known here; give the authority with --tls-ca';
 const NO_TLS = 'it does not speak TLS; leave --tls out, or start the node with --tls-cert';
@@ -135,18 +139,30 @@ export function refusalError(node: string, what: string, line: string, itemBytes
   return nodeProtocol(node, what, line);
 }
 
+/** A node that has no memory left. */
+export class NodeFullError extends VolleyError {
+  constructor(
+    readonly node: string,
+    message: string,
+  ) {
+    super('ERR_VOLLEY_NODE_FULL', message);
+  }
+}
+
 /** A node that has no memory left for an item. */
-export function nodeFull(node: string): VolleyError {
+export function nodeFull(node: string): NodeFullError {
   const help = 'give it more memory (-m), remove images (volley rm) or add a node';
-  return new VolleyError(
-    'ERR_VOLLEY_NODE_FULL',
+  return new NodeFullError(
+    node,
     `node ${node} is out of memory; ${help}; older images are whole, unless it is a memcached that evicts (no -M)`,
   );
 }
 
 /** A node whose item limit is below the size of an item. */
 export function nodeItemLimit(node: string, itemBytes: number): VolleyError {
-  const help = 'start it with a larger item limit (-I) or choose a smaller chunk size';
+  const limit = `-I ${Math.ceil((itemBytes + ITEM_HEAD_BYTES) / MIB)}m`;
+  const memcached = `memcached with ${limit} (from 512k on, -I has to be a multiple of 512k)`;
+  const help = `start it with a larger item limit, ${memcached}, a Volley node with -I 1m, or choose a smaller chunk size`;
   const text = `node ${node} does not take items of ${itemBytes} bytes; ${help}`;
   return new VolleyError('ERR_VOLLEY_TOO_LARGE', text);
 }

@@ -5,6 +5,8 @@ export const ONLY_FULL = {
   fuzz: 'fuzzing for a time; fuzz-seeds tries what it found so far',
   'packaging-package': 'the package in a system of its own; packaging-texts checks what it is made of',
   'packaging-service': 'systemd in a VM; packaging-texts checks the unit',
+  'upload-room-settles':
+    'memcached moves memory between size classes after half a minute; upload-room tests the rest',
   'verbs-fabric-long':
     'failures, overload and figures over verbs; verbs-fabric loads over verbs, fabric-* fails over net',
 };

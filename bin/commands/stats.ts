@@ -41,6 +41,7 @@ function printTable(live: readonly LiveNode[], dead: readonly DeadNode[]): void 
   for (const node of live) {
     if (node.transport === 'tcp') printLines(`${node.name} is read over tcp: ${node.transportReason}`);
   }
+  for (const { name, memoryNote } of live) if (memoryNote) printLines(`${name}: ${memoryNote}`);
   for (const { error } of dead) process.stderr.write(`volley: ${error.message}\n`);
 }
 

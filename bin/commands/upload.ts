@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
-import type { UploadReport, UploadSource } from '../../client/index.js';
+import type { ClusterNode, UploadReport, UploadSource } from '../../client/index.js';
+import { mOf } from '../../client/stock-memory.js';
 import type { InitrdInspection } from '../../hypervisor-shim/initrd/index.js';
 import { VolleyError } from '../../src/errors.js';
 import { isUtf8Path } from '../../src/file-path.js';
@@ -17,6 +18,7 @@ interface UploadFlags extends ClusterFlags {
   kernel?: boolean;
   initrd?: boolean;
   resend?: boolean;
+  roomCheck: boolean;
 }
 
 /** What is to be uploaded, and how. */
@@ -28,6 +30,9 @@ interface Material {
   /** What it is when it is an initrd: known when the source has been read. */
   inspection: Promise<InitrdInspection>;
 }
+
+/** So many nodes are named where an upload begins. */
+const DESTINATIONS_MAX = 4;
 
 const EXAMPLES = `
 Examples:
@@ -55,6 +60,7 @@ export function register(program: Command): void {
     .option('--kernel', 'the file is a bzImage: store it unpacked, as vmlinux segments')
     .option('--initrd', 'the file is an initrd: warn of whatever Linux would not unpack')
     .option('--resend', 'send all chunks, also those that the nodes hold: heals corrupt ones')
+    .option('--no-room-check', 'try also when a stock memcached has too little room by its own figures')
     .addHelpText('after', EXAMPLES);
   addClusterOptions(command).action((file: string, flags: UploadFlags) => run(file, flags));
 }
@@ -78,11 +84,14 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
       signal,
     );
     const progress = startProgress('upload', flags.json === true);
+    const onNotice = (text: string) => {
+      if (!flags.json) process.stderr.write(`volley: ${text}\n`);
+    };
     try {
       const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number | null }) =>
         progress.update(bytes, totalBytes);
-      const { chunkSize: chunkBytes, resend } = flags;
-      const options = { name, kind, chunkBytes, resend, signal, onProgress };
+      const { chunkSize: chunkBytes, resend, roomCheck: checkRoom } = flags;
+      const options = { name, kind, chunkBytes, resend, checkRoom, signal, onProgress, onNotice };
       const report = await cluster.upload(source, options);
       progress.stop();
       const initrd = await inspection;
@@ -97,7 +106,7 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
           warnings: initrd.warnings,
         });
       else
-        printReport(report, [
+        printReport(report, destinationOf(cluster.nodes), [
           note,
           fixedAddressReason && `guests get no KASLR: ${fixedAddressReason}`,
           initrd.parts.length > 0 ? `an initrd: ${initrd.parts.join(', ')}` : null,
@@ -114,6 +123,18 @@ function nameOf(file: string): string {
   if (isUtf8Path(name)) return name;
   const words = `the file's name ${quote(name)} is not UTF-8, which the name of an image is; give one with --name`;
   throw new VolleyError('ERR_VOLLEY_USAGE', words);
+}
+
+/** Where an image goes that does not go to Volley nodes alone: another memcached may listen where a node was expected. */
+function destinationOf(nodes: readonly ClusterNode[]): string {
+  const stock = nodes.filter(({ volley }) => volley === null);
+  if (stock.length === 0) return '';
+  const kind = stock.length === 1 ? 'a stock memcached' : 'stock memcacheds';
+  const each = stock.slice(0, DESTINATIONS_MAX).map(({ name, version, limitBytes }) => {
+    return `${name} (${version}, -m ${mOf(limitBytes)})`;
+  });
+  const more = stock.length > DESTINATIONS_MAX ? ` and ${stock.length - DESTINATIONS_MAX} more` : '';
+  return `, to ${kind}: ${each.join(', ')}${more}`;
 }
 
 async function materialOf(
@@ -143,13 +164,13 @@ async function materialOf(
   return { ...asItIs, source: file, inspection };
 }
 
-function printReport(report: UploadReport, notes: (string | null)[]): void {
+function printReport(report: UploadReport, destination: string, notes: (string | null)[]): void {
   const { name, bytes, chunks, chunkBytes, seconds, gbPerSecond, nodes } = report;
   const size = `${formatBytes(bytes)}, ${chunks} chunks of ${chunkBytes / 1024} KiB`;
   const sent = `sent ${report.sentChunks} chunks (${formatBytes(report.sentBytes)})`;
   const saved = `there already ${report.presentChunks}, repeated ${report.duplicateChunks}, zeros ${report.zeroChunks}`;
   printLines(
-    `stored ${quote(name)}: ${size} in ${seconds.toFixed(2)} s, ${gbPerSecond.toFixed(2)} GB/s`,
+    `stored ${quote(name)}: ${size} in ${seconds.toFixed(2)} s, ${gbPerSecond.toFixed(2)} GB/s${destination}`,
     `  ${sent}, ${saved}`,
     ...nodes.map((node) => `  ${node.name}: sent ${node.sentChunks} chunks (${formatBytes(node.sentBytes)})`),
     ...(report.replaced ? ['  replaced the image that had this name'] : []),

@@ -15,8 +15,11 @@ export async function checkNodes(
   return found.map((node) => (node.error === null ? liveCheck(node) : deadCheck(node, origin === 'default')));
 }
 
-function liveCheck({ name, kind, version, transport, transportReason }: LiveNode): Check {
-  return good(`node ${name}`, `${kind} ${version}, read by ${transport} (${transportReason})`);
+function liveCheck({ name, kind, version, transport, transportReason, memoryNote }: LiveNode): Check {
+  return good(
+    `node ${name}`,
+    `${kind} ${version}, read by ${transport} (${transportReason})${memoryNote ? `; ${memoryNote}` : ''}`,
+  );
 }
 
 function deadCheck({ name, error }: DeadNode, isDefault: boolean): Check {

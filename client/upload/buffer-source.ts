@@ -27,6 +27,11 @@ export class BufferSource implements PieceSource {
     return this.#data.subarray(position, position + length);
   }
 
+  rewind(): boolean {
+    this.#position = 0;
+    return true;
+  }
+
   async confirmUnchanged(): Promise<void> {}
 
   abort(): void {}

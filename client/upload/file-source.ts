@@ -33,6 +33,11 @@ export class FileSource implements PieceSource {
     return data;
   }
 
+  rewind(): boolean {
+    this.#position = 0;
+    return true;
+  }
+
   async confirmUnchanged(): Promise<void> {
     confirmSame(this.label, this.#atStart, await this.#file.stat());
   }

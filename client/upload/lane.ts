@@ -36,15 +36,22 @@ export class UploadLane {
   readonly sent: number[] = [];
   readonly #connection: TextConnection;
   readonly #resend: boolean;
+  readonly #countsOnly: boolean;
   readonly #onError: (error: VolleyError) => void;
 
   /**
-   * @param resend whether chunks that the node holds are sent once more
+   * @param how `resend`: whether chunks that the node holds are sent once more; `countsOnly`: whether none is sent, and
+   *   `counts` tells what would be
    * @param onError is called when the node fails or refuses a chunk; the upload is over then
    */
-  constructor(connection: TextConnection, resend: boolean, onError: (error: VolleyError) => void) {
+  constructor(
+    connection: TextConnection,
+    how: { resend: boolean; countsOnly: boolean },
+    onError: (error: VolleyError) => void,
+  ) {
     this.#connection = connection;
-    this.#resend = resend;
+    this.#resend = how.resend;
+    this.#countsOnly = how.countsOnly;
     this.#onError = onError;
   }
 
@@ -64,7 +71,8 @@ export class UploadLane {
         wanted.push({ chunk: chunks[index]!, command: present ? 'replace' : 'set' });
       }
       if (index < keys.length - 1) return;
-      if (wanted.length === 0) piece.release();
+      if (this.#countsOnly) this.#count(piece, wanted);
+      if (wanted.length === 0 || this.#countsOnly) piece.release();
       else this.#send(piece, wanted);
     });
   }
@@ -122,6 +130,11 @@ export class UploadLane {
         return index === keys.length;
       },
     });
+  }
+
+  #count(piece: Piece, wanted: readonly WantedChunk[]): void {
+    this.counts.sentChunks += wanted.length;
+    for (const { chunk } of wanted) this.counts.sentBytes += piece.chunkLength(chunk);
   }
 
   #send(piece: Piece, wanted: readonly WantedChunk[]): void {

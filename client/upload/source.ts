@@ -27,6 +27,8 @@ export interface PieceSource {
   next(piece: Piece): Promise<boolean>;
   /** The same bytes once more, or null when the source can be read only once. */
   reread(position: number, length: number): Promise<Buffer | null>;
+  /** Begins anew with next(); false when the source can be read only once. */
+  rewind(): boolean;
   /** @throws VolleyError ERR_VOLLEY_FILE when the source changed while it was read */
   confirmUnchanged(): Promise<void>;
   /** Ends a wait in next(), which then rejects. */

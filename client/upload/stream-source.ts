@@ -36,6 +36,10 @@ export class StreamSource implements PieceSource {
     return null;
   }
 
+  rewind(): boolean {
+    return false;
+  }
+
   async confirmUnchanged(): Promise<void> {}
 
   abort(error: Error): void {

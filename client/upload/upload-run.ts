@@ -26,7 +26,7 @@ import { TextConnection } from '../text-connection.js';
 import { BufferSource } from './buffer-source.js';
 import type { HashPool } from './hash-pool.js';
 import { isLostChunks, Keeper } from './keeper.js';
-import { UploadLane } from './lane.js';
+import { type LaneCounts, UploadLane } from './lane.js';
 import { PIECE_BYTES, type Piece } from './piece.js';
 import { PiecePool } from './piece-pool.js';
 import { RecordList } from './record-list.js';
@@ -41,6 +41,8 @@ export interface UploadPlan {
   chunkBytes: number;
   kind: ImageKind;
   resend: boolean;
+  /** Nothing is to be sent, only counted: for count(). */
+  countsOnly: boolean;
   source: PieceSource;
   nodes: readonly ClusterNode[];
   ring: Ring;
@@ -51,7 +53,11 @@ export interface UploadPlan {
   timeoutMs: number;
   signal: AbortSignal | undefined;
   onProgress: ((progress: UploadProgress) => void) | undefined;
+  onNotice: ((text: string) => void) | undefined;
 }
+
+/** What an upload sends to a node. */
+export type NodeCounts = LaneCounts & { name: string };
 
 /**
  * One upload. Pieces of the source go through hashing threads to the lanes of the nodes that own their chunks; the
@@ -79,12 +85,26 @@ export class UploadRun {
   }
 
   /** @throws VolleyError that names the node or file at fault; an image of that name from before is whole then */
-  async run(): Promise<UploadReport> {
+  run(): Promise<UploadReport> {
+    return this.#guarded(() => this.#upload());
+  }
+
+  /** Per node what an upload would send to it. @throws VolleyError that names the node or file at fault */
+  count(): Promise<NodeCounts[]> {
+    return this.#guarded(async () => {
+      const { source, chunkBytes } = this.#plan;
+      await this.#connect();
+      await this.#store(source, chunkBytes, 0);
+      return this.#countsSoFar().nodes;
+    });
+  }
+
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
     const { signal } = this.#plan;
     const ignore = onAbort(signal, () => this.#fail(abortedError(signal!)));
     try {
       throwIfAborted(signal);
-      return await this.#upload();
+      return await work();
     } catch (error) {
       throw this.#failure ?? error;
     } finally {
@@ -137,11 +157,11 @@ export class UploadRun {
   }
 
   async #connect(): Promise<void> {
-    const { nodes, resend, timeoutMs, signal } = this.#plan;
+    const { nodes, resend, countsOnly, timeoutMs, signal } = this.#plan;
     const { nodeLists } = this.#plan;
     const attempts = nodes.map(async (node, index) => {
       const connection = await TextConnection.connect(node, timeoutMs, signal);
-      this.#lanes[index] = new UploadLane(connection, resend, (error) => this.#fail(error));
+      this.#lanes[index] = new UploadLane(connection, { resend, countsOnly }, (error) => this.#fail(error));
     });
     await allOf([...attempts, nodeLists.record()]);
   }

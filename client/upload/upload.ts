@@ -7,8 +7,8 @@ import type { NodeLists } from '../node-lists.js';
 import type { Placements } from '../placement.js';
 import type { HashPool } from './hash-pool.js';
 import type { UploadProgress, UploadReport } from './report.js';
+import { checkRoom, uploadUntilRoom } from './room.js';
 import { openSource, type UploadSource } from './source.js';
-import { UploadRun } from './upload-run.js';
 
 export interface UploadOptions {
   /** The image's name: 1 to 512 bytes of UTF-8, no control characters, no blanks at its ends. */
@@ -19,6 +19,10 @@ export interface UploadOptions {
   kind?: ImageKind;
   /** Send all chunks, also those that the nodes hold, so that a corrupt one heals. Default false. */
   resend?: boolean;
+  /** Refuse at once when a stock memcached has no room for what it lacks of the image. Default true. */
+  checkRoom?: boolean;
+  /** Is called with a line for the user when the upload takes longer for a reason. */
+  onNotice?: (text: string) => void;
   signal?: AbortSignal;
   onProgress?: (progress: UploadProgress) => void;
 }
@@ -45,6 +49,8 @@ export async function upload(
     chunkBytes = CHUNK_BYTES_DEFAULT,
     kind = 'raw',
     resend = false,
+    checkRoom: isRoomChecked = true,
+    onNotice,
     signal,
     onProgress,
   } = options;
@@ -52,16 +58,20 @@ export async function upload(
   checkChunkBytes(chunkBytes);
   const source = await openSource(from);
   try {
-    return await new UploadRun({
+    const plan = {
       ...target,
       name,
       chunkBytes,
       kind,
       resend,
+      countsOnly: false,
       source,
       signal,
       onProgress,
-    }).run();
+      onNotice,
+    };
+    if (isRoomChecked) await checkRoom(plan);
+    return await uploadUntilRoom(plan);
   } finally {
     await source.close();
   }
