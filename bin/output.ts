@@ -42,11 +42,15 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
     .join('\n');
 }
 
+/** Letters of two places (Unicode's East Asian Width: wide, full-width), and what takes none. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1faff}\u{20000}-\u{3fffd}]/gu;
+const WITHOUT_WIDTH = /[\p{Mn}\p{Me}\p{Cf}]/gu;
+
 /** How many places of a terminal a text takes: letters of some scripts take two, marks above a letter none. */
 function displayWidth(text: string): number {
   if (/^[\x20-\x7e\xa1-\xac\xae-\xff]*$/.test(text)) return text.length;
-  const stringWidth = load('string-width') as typeof import('string-width');
-  return stringWidth(text);
+  return [...text.replace(WITHOUT_WIDTH, '').replace(WIDE, '--')].length;
 }
 
 /** Shows how far a transfer is. */

@@ -7,6 +7,8 @@ export const ONLY_FULL = {
   'packaging-service': 'systemd in a VM; packaging-texts checks the unit',
   'upload-room-settles':
     'memcached moves memory between size classes after half a minute; upload-room tests the rest',
+  upgrade:
+    'nodes and clients of the last release, built from its sources; manifest-release reads what it stored',
   'verbs-fabric-long':
     'failures, overload and figures over verbs; verbs-fabric loads over verbs, fabric-* fails over net',
 };

@@ -14,6 +14,8 @@ import {
   placeOfImage,
   RECORD_BYTES,
 } from '../src/manifest.js';
+import { FIELD_NODES, type ManifestField, MUST_UNDERSTAND } from '../src/manifest-fields.js';
+import { encodeNodes } from '../src/recorded-nodes.js';
 import { randomBytes } from './support/seed.js';
 
 const test = suite('manifest codec');
@@ -125,6 +127,81 @@ test('a manifest that lies under a good checksum is refused, field by field', ()
   ];
   for (const [fault, lie] of lies) refused(forged(root, lie), fault);
   refused(root, /another name/, 'another');
+});
+
+/** A root with these fields, and a decode of it. */
+function withFields(...fields: ManifestField[]) {
+  const body = randomBytes(3 * RECORD_BYTES);
+  const root = encodeRoot(headOf(body), body, null, fields);
+  return { root, decoded: () => decode(root) };
+}
+
+const NODES = [
+  { name: '10.0.0.1:11211', address: '10.0.0.1:11211', epoch: 7n },
+  { name: '[fe80::1]:11211', address: '[fe80::1]:11211', epoch: 0n },
+  { name: 'storage:1', address: '10.0.0.3:1', epoch: 2n ** 64n - 1n },
+];
+
+test('the node list comes back as it was written, and a field that may be skipped is skipped', () => {
+  const list = { tag: FIELD_NODES, value: encodeNodes(NODES) };
+  const later = { tag: MUST_UNDERSTAND - 1, value: Buffer.from('of a later version') };
+  const { nodes, fields } = withFields(list, later).decoded();
+  assert.equal(nodes, NODES);
+  assert.equal(fields, [list, later]);
+  assert.is(withFields(later).decoded().nodes, null);
+});
+
+test('a field that must be understood is refused, and the newer version named as the cause', () => {
+  const { root } = withFields({ tag: MUST_UNDERSTAND + 1, value: Buffer.alloc(0) });
+  refused(root, /stored by a newer Volley than this one: field 32769 .*upgrade this one/);
+});
+
+test('fields that make no sense are refused', () => {
+  const one = { tag: 9, value: Buffer.from('x') };
+  refused(withFields(one, one).root, /not in order/);
+  refused(withFields({ tag: 10, value: one.value }, one).root, /not in order/);
+  const { root } = withFields(one);
+  const at = root.length - 8 - 16;
+  refused(
+    forged(root, (r) => r.writeUInt16LE(1, at + 2)),
+    /reserved/,
+  );
+  refused(
+    forged(root, (r) => r.writeUInt32LE(9, at + 4)),
+    /cut off/,
+  );
+  refused(
+    forged(root, (r) => r.writeUInt32LE(0xffffffff, at + 4)),
+    /cut off/,
+  );
+  refused(
+    forged(root, (r) => r.writeUInt8(1, at + 9)),
+    /padding/,
+  );
+  refused(
+    forged(root, (r) => r.writeUInt32LE(24, 60)),
+    /length is not/,
+  );
+  refused(
+    forged(root, (r) => r.writeUInt32LE(1, 8)),
+    /do not fit its version/,
+  );
+});
+
+test('a node list that no client has is refused', () => {
+  const [first, , named] = NODES;
+  const lists = [
+    [],
+    [first!, first!],
+    [named!, first!],
+    [{ ...first!, name: 'Storage:1' }],
+    [{ ...first!, name: 'storage' }],
+    [{ ...named!, address: 'other:1' }],
+    [{ ...named!, address: '10.0.0.1' }],
+  ].map((nodes) => encodeNodes(nodes));
+  const cut = encodeNodes(NODES).subarray(0, -1);
+  for (const value of [...lists, cut, Buffer.from('x')])
+    refused(withFields({ tag: FIELD_NODES, value }).root, /node list makes no sense/);
 });
 
 test('padding that is not zero is refused', () => {

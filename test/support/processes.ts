@@ -49,8 +49,8 @@ export class TestProcess {
   }
 
   /** Waits until `holds` is true. @throws when the process ends before, or after EXIT_TIMEOUT_MS */
-  async until(what: string, holds: () => boolean): Promise<void> {
-    const deadline = performance.now() + EXIT_TIMEOUT_MS;
+  async until(what: string, holds: () => boolean, timeoutMs = EXIT_TIMEOUT_MS): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
     while (!holds()) {
       const over = this.child.exitCode !== null || this.child.signalCode !== null;
       if (over || performance.now() > deadline) throw new Error(`no ${what}: ${this.stdout}${this.stderr}`);
