@@ -79,7 +79,11 @@ class ReleaseClient {
 
   async end(): Promise<string[]> {
     this.process.child.stdin!.end();
-    assert.is(await this.process.ended(), 0, this.process.stdout.slice(-500) + this.process.stderr);
+    assert.is(
+      await this.process.ended(PATIENCE_MS),
+      0,
+      this.process.stdout.slice(-500) + this.process.stderr,
+    );
     return this.lines.flatMap(({ uploaded }) => uploaded ?? []);
   }
 }
@@ -104,14 +108,14 @@ test('nodes, then clients of 0.1.0 are replaced one by one while others load and
       ['--input-type=module', '-e', SEED, old, nodes.map(({ name }) => name).join(), ...IMAGES],
       { CONTENT: join(ROOT, 'dist', 'test', 'support', 'named-content.js') },
     );
-    assert.is(await seeding.ended(), 0, seeding.stderr);
+    assert.is(await seeding.ended(PATIENCE_MS), 0, seeding.stderr);
 
     const uploader = started(new ReleaseClient(old, nodes, 'old '));
     const reader = started(new ReleaseClient(old, nodes, null));
     await Promise.all([uploader.goesOn(), reader.goesOn()]);
     for (const [index, node] of nodes.entries()) {
       node.process.signal('SIGTERM');
-      await node.process.ended();
+      await node.process.ended(PATIENCE_MS);
       nodes[index] = await startNode(ROOT, node.region, node.port);
       await Promise.all([uploader.goesOn(), reader.goesOn()]);
     }
@@ -142,7 +146,7 @@ test('nodes, then clients of 0.1.0 are replaced one by one while others load and
       nodes.map(({ name }) => name).join(),
     ];
     const late = new TestProcess(process.execPath, [join(old, 'bin', 'volley'), ...args]);
-    assert.is(await late.ended(), 1);
+    assert.is(await late.ended(PATIENCE_MS), 1);
     assert.match(late.stderr, 'its version is 2, this program reads 1');
   } finally {
     for (const { process } of [...nodes, ...clients]) await process.kill();
