@@ -9,8 +9,10 @@
 #
 # In Volley: src/ring.ts gives each node points of its own, made from its name (docs/protocol.md, "Placement").
 set -euo pipefail
-cd "$(dirname "$0")/.."
-[ -d node_modules/consistent-hash ] || { echo 'consistent-hash is not installed' >&2; exit 77; }
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+npm install --silent --no-audit --no-fund --prefix "$folder" consistent-hash@1.2.2 || { echo 'npm cannot install it' >&2; exit 77; }
+cd "$folder"
 seen=$(node -e '
 const ConsistentHash = require("consistent-hash");
 const placed = (options) => {

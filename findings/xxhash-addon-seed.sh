@@ -12,11 +12,11 @@
 #
 # In Volley: hashes of both sides have seed 0; native code is built from the addon's own C source (binding.gyp).
 set -euo pipefail
-cd "$(dirname "$0")/.."
-[ -d node_modules/xxhash-addon ] || { echo 'xxhash-addon is not installed' >&2; exit 77; }
 command -v cc >/dev/null || { echo 'there is no C compiler' >&2; exit 77; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+npm install --silent --no-audit --no-fund --prefix "$folder" xxhash-addon@2.1.0 || { echo 'npm cannot install it' >&2; exit 77; }
+cd "$folder"
 cat >"$folder/hash.c" <<'C'
 #include <stdio.h>
 #define XXH_INLINE_ALL
