@@ -44,7 +44,7 @@ test('what goes wrong is one line and exit code 1, and no guest is left', async 
     }
     // A node that has stopped answering, and one that is gone.
     nodes[0]!.process.signal('SIGSTOP');
-    const hung = await volley(nodes, 'boot', ...IMAGES, ...cmdline, '--node-timeout', '500');
+    const hung = await volley(nodes, 'boot', ...IMAGES, ...cmdline, '--node-timeout', '500ms');
     assert.is(hung.code, 1);
     assert.match(hung.stderr, nodes[0]!.name);
     nodes[0]!.process.signal('SIGKILL');

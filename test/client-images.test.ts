@@ -191,7 +191,7 @@ test('an image that was stored with another node list is read where it lies, and
 });
 
 for (const [what, answer, words] of [
-  ['cannot list', 'ERROR\r\n', 'is it a memcached'],
+  ['cannot list', 'ERROR\r\n', 'cannot list its items'],
   ['is busy with another listing for ever', 'BUSY currently processing crawler request\r\n', 'it is busy'],
   ['closes instead of listing', null, 'it closed the connection'],
   ['begins a line that never ends', 'k'.repeat(100_000), 'is it a memcached'],

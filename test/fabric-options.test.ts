@@ -246,11 +246,11 @@ test('a node takes what doctor offers, and refuses the others in the words of do
   assert.ok(offered.includes('net') && !offered.includes('sockets'), offered.join());
   for (const [provider, reason] of verdicts) {
     if (!offered.includes(provider)) {
+      // What has a second name is taken by it, so that node would start.
+      if (/--fabric '?tcp/.test(reason)) continue;
       const { code, stderr } = await runCli(['node', '-p', '0', '--fabric', provider]);
-      // What has a second name is taken by it.
-      const isTaken = /--fabric '?tcp/.test(reason);
-      if (!isTaken) assert.is(code, 1, provider);
-      if (!isTaken) assert.ok(stderr.includes(reason), `${provider}: ${stderr}`);
+      assert.is(code, 1, provider);
+      assert.ok(stderr.includes(reason), `${provider}: ${stderr}`);
       continue;
     }
     await withNodes([() => startVolleyNode('--fabric', provider, '--local', 'off')], async (node) => {

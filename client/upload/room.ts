@@ -103,7 +103,8 @@ export async function uploadUntilRoom(plan: UploadPlan): Promise<UploadReport> {
       if (!(error instanceof NodeFullError)) throw error;
       const node = plan.nodes.find(({ name }) => name === error.node)!;
       const room = await roomOf(node, plan.chunkBytes, plan.signal);
-      const hasRoom = room !== null && room.freeBytes >= ROOM_SHARE_MIN * node.limitBytes;
+      const hasRoom =
+        room !== null && room.freeBytes > Math.max(SLACK_BYTES, ROOM_SHARE_MIN * node.limitBytes);
       const memory = node.volley
         ? ''
         : ` (a stock memcached: ${shareWords(node.limitBytes, plan.chunkBytes)})`;
