@@ -117,7 +117,7 @@ void Region::MakeFile(const Options& options) {
   }
   memory_.Map(header_.regionBytes);
   // The magic comes last: without it, the file was never finished.
-  RegionHead head{.header = header_};
+  RegionHead head{.header = header_, .features = {}, .room = {}};
   Seal(head);
   uint8_t* own = memory_.data() + kOwnHeaderOffset;
   std::memcpy(own + sizeof kRegionMagic, reinterpret_cast<uint8_t*>(&head) + sizeof kRegionMagic, sizeof head - sizeof kRegionMagic);
@@ -164,7 +164,7 @@ void Region::TakeUp(const Options& options) {
 /// Writes the header that readers see, of a new epoch, and makes the table empty.
 void Region::Publish() {
   if (restored_) header_.epoch = NewEpoch();
-  RegionHead head{.header = header_};
+  RegionHead head{.header = header_, .features = {}, .room = {}};
   Seal(head);
   header_ = head.header;
   // Before the table: who still reads by an older header must not go by a bucket count whose memory is given back.
