@@ -2,7 +2,10 @@
 
 /** Files that run for releases alone (`npm run test:full`), with what `npm test` has of the same. */
 export const ONLY_FULL = {
+  'boot-initrd-kinds': 'a guest per kind of initrd; initrd-inspect knows the same kinds',
+  'fabric-datagrams': 'fabric-load over another provider; verbs-fabric-long has it over verbs',
   fuzz: 'fuzzing for a time; fuzz-seeds tries what it found so far',
+  'memcached-suite': "memcached's own tests; protocol-* and server-as-memcached ask the same",
   'packaging-package': 'the package in a system of its own; packaging-texts checks what it is made of',
   'packaging-service': 'systemd in a VM; packaging-texts checks the unit',
   'upload-room-settles':
@@ -25,22 +28,70 @@ export const FULL_DURATIONS = {
 };
 
 /** Files that say the same whatever the version of Node is, and take long: not run on a second one. */
-export const NOT_OF_NODE = {
-  'boot-demo': 'guests out of several nodes; boot-guest boots one',
-  'boot-nodes': 'guests out of several nodes; boot-guest boots one',
-  'fabric-datagrams': 'fabric-load over another provider',
-  'fabric-failures': 'native code and libfabric',
-  'fabric-failures-leaks': 'native code and libfabric',
-  'fabric-failures-unplugged': 'native code and libfabric',
-  'fabric-options': 'what libfabric has on this system',
-  'fabric-overload': 'native code and libfabric',
-  'fabric-table-changes': 'native code and libfabric',
-  'memcached-suite': 'protocols; protocol-* and server-as-memcached ask the same',
-  'native-reader-faults': 'native code',
-  'packaging-texts': 'texts',
-  'verbs-fabric': 'native code, libfabric and the kernel',
-  'verbs-vm': 'the VM itself',
-};
+export const NOT_OF_NODE = Object.fromEntries(
+  [
+    {
+      why: 'guests, the kernel and QEMU',
+      files: [
+        'boot-demo',
+        'boot-failures',
+        'boot-guest',
+        'boot-kaslr',
+        'boot-nodes',
+        'verbs-fabric',
+        'verbs-vm',
+      ],
+    },
+    {
+      why: 'native code and libfabric',
+      files: [
+        'fabric-failures',
+        'fabric-failures-leaks',
+        'fabric-failures-lies',
+        'fabric-failures-unplugged',
+        'fabric-load',
+        'fabric-options',
+        'fabric-overload',
+        'fabric-refused',
+        'fabric-releases',
+        'fabric-table-changes',
+        'native-local-region',
+        'native-reader-faults',
+        'table-growth',
+      ],
+    },
+    {
+      why: 'bytes of regions, images and initrds, and texts',
+      files: [
+        'initrd-inspect',
+        'initrd-upload',
+        'packaging-texts',
+        'public-types',
+        'region-formats',
+        'region-full-tmpfs',
+        'region-killed',
+        'region-spoilt',
+      ],
+    },
+    {
+      why: 'what follows from answers, whatever the sockets are',
+      files: [
+        'auth-client',
+        'cli-usage',
+        'client-addresses',
+        'images-evicted',
+        'load-races',
+        'load-trouble',
+        'node-lists',
+        'server-flow',
+        'server-memory',
+        'upload-races',
+        'upload-room',
+        'upload-trouble',
+      ],
+    },
+  ].flatMap(({ why, files }) => files.map((name) => [name, why])),
+);
 
 /** Files that measure time, or a machine that nobody else uses. */
 export const ALONE = {

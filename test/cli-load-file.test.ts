@@ -114,7 +114,8 @@ test('SIGINT in mid-upload ends it with one line, and what was sent is used when
       proxy.onTraffic = (toNode) => {
         if (toNode < 2_000_000 || sent) return;
         sent = true;
-        cli.signal('SIGINT');
+        // By then it waits for more of its stdin.
+        setTimeout(() => cli.signal('SIGINT'), 500);
       };
       assert.is(await cli.ended(), 1);
       assert.match(cli.stderr, /^volley: interrupted.*\n$/);

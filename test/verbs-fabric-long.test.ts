@@ -14,8 +14,13 @@ const OVERLOAD = 'verbs/overload';
 const FAILURES = 'verbs/failures';
 const REFUSED = 'fabric-refused.test';
 const CHANGES = 'fabric-table-changes.test';
+const ERRORS = 'verbs/errors';
+const LIES = 'fabric-failures-lies.test';
 /** Figures first, alone in the VM; then all others, side by side. */
-const programs = new VmPrograms([FIGURES], [OVERLOAD, REFUSED, DATAGRAMS, '+', FAILURES, CHANGES]);
+const programs = new VmPrograms(
+  [FIGURES],
+  [OVERLOAD, REFUSED, DATAGRAMS, ERRORS, '+', FAILURES, CHANGES, LIES],
+);
 
 const test = suite('fabric over verbs, on Soft-RoCE in a VM, at length');
 const vmTest = findExecutable(DEFAULT_QEMU) ? test : test.skip;
@@ -43,6 +48,17 @@ vmTest(
 vmTest('reads that the device takes no more of are tried again soon, and without haste', async () => {
   console.log(/\d+ reads refused, .*$/m.exec(await programs.passed(REFUSED, 1))![0]);
 });
+
+vmTest('locked memory, a device, a port or a network that is missing is told clearly', async () => {
+  await programs.passed(ERRORS, 3);
+});
+
+vmTest(
+  'a node that tells addresses outside, other lengths or other bytes costs a chunk or a connection',
+  async () => {
+    await programs.passed(LIES, 5);
+  },
+);
 
 interface Round {
   volley: number;

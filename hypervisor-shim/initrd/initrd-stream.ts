@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import { pipeline, type Readable, Transform } from 'node:stream';
 import { BoundedBytes } from './bounded-bytes.js';
 import { type InitrdHints, type InitrdInspection, inspectInitrd } from './inspect.js';
 
@@ -19,18 +19,22 @@ export class InitrdStream {
     this.inspection = new Promise((resolve) => {
       inspected = resolve;
     });
-    async function* passOn(): AsyncGenerator<Buffer> {
-      let bytes = 0;
-      for await (const part of stream as AsyncIterable<Buffer>) {
+    let bytes = 0;
+    const passOn = new Transform({
+      transform(part: Buffer, _encoding, done) {
         bytes += part.length;
         if (kept < PREFIX_BYTES) {
           parts.push(part);
           kept += part.length;
         }
-        yield part;
-      }
-      inspected(inspectInitrd(BoundedBytes.ofPrefix(Buffer.concat(parts), bytes === kept), hints));
-    }
-    this.source = Readable.from(passOn());
+        done(null, part);
+      },
+      flush(done) {
+        inspected(inspectInitrd(BoundedBytes.ofPrefix(Buffer.concat(parts), bytes === kept), hints));
+        done();
+      },
+    });
+    // Whoever reads is told of errors; and ending the one ends the other, also while no byte comes.
+    this.source = pipeline(stream, passOn, () => {});
   }
 }
