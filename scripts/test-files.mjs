@@ -2,6 +2,12 @@
 
 /** Files that run for releases alone (`npm run test:full`), with what `npm test` has of the same. */
 export const ONLY_FULL = {
+  'boot-demo': 'the demo in small; boot-guest boots a guest',
+  'boot-nodes': 'a guest out of several nodes; boot-guest boots one out of one, load-* load from several',
+  'fabric-failures-unplugged': 'a pulled cable; fabric-failures stops nodes',
+  'fabric-overload': '200 clients over a fabric; storm has a thousand connections',
+  'fabric-releases': 'two releases of libfabric; fabric-choice knows their names',
+  'verbs-vm': 'the VM itself; verbs-fabric runs in it',
   'boot-initrd-kinds': 'a guest per kind of initrd; initrd-inspect knows the same kinds',
   'fabric-datagrams': 'fabric-load over another provider; verbs-fabric-long has it over verbs',
   fuzz: 'fuzzing for a time; fuzz-seeds tries what it found so far',
@@ -32,15 +38,7 @@ export const NOT_OF_NODE = Object.fromEntries(
   [
     {
       why: 'guests, the kernel and QEMU',
-      files: [
-        'boot-demo',
-        'boot-failures',
-        'boot-guest',
-        'boot-kaslr',
-        'boot-nodes',
-        'verbs-fabric',
-        'verbs-vm',
-      ],
+      files: ['boot-command', 'boot-failures', 'boot-guest', 'boot-kaslr', 'verbs-fabric'],
     },
     {
       why: 'native code and libfabric',
@@ -48,12 +46,9 @@ export const NOT_OF_NODE = Object.fromEntries(
         'fabric-failures',
         'fabric-failures-leaks',
         'fabric-failures-lies',
-        'fabric-failures-unplugged',
         'fabric-load',
         'fabric-options',
-        'fabric-overload',
         'fabric-refused',
-        'fabric-releases',
         'fabric-table-changes',
         'native-local-region',
         'native-reader-faults',
@@ -77,8 +72,10 @@ export const NOT_OF_NODE = Object.fromEntries(
       why: 'what follows from answers, whatever the sockets are',
       files: [
         'auth-client',
+        'cli-load-out',
         'cli-usage',
         'client-addresses',
+        'client-images',
         'images-evicted',
         'load-races',
         'load-trouble',
