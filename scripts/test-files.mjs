@@ -2,6 +2,8 @@
 
 /** Files that run for releases alone (`npm run test:full`), with what `npm test` has of the same. */
 export const ONLY_FULL = {
+  'boot-kaslr': 'many boots of one kernel; kernel-relocations moves one, boot-guest boots it',
+  'load-races': 'loads amid uploads and removals; fabric-table-changes and upload-races have either',
   'boot-demo': 'the demo in small; boot-guest boots a guest',
   'boot-nodes': 'a guest out of several nodes; boot-guest boots one out of one, load-* load from several',
   'fabric-failures-unplugged': 'a pulled cable; fabric-failures stops nodes',
