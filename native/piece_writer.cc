@@ -15,7 +15,7 @@
 namespace volley {
 namespace {
 
-constexpr char kCommand[] = "set ";
+constexpr char kCommand[] = "add ";
 constexpr char kPrefix[] = "volley:c:";
 constexpr char kZeroFlags[] = " 0 0 ";
 constexpr char kEnd[] = "\r\n";

@@ -9,7 +9,7 @@ namespace volley {
 /// A piece of an image. Each chunk lies between the text of its command and what ends it, so that chunks that follow one another
 /// leave in one range of memory (memcached's protocol.txt, "Storage commands"):
 ///
-///   set volley:c:<digest in hex> 0 0 <length>\r\n <chunk> \r\n set …
+///   add volley:c:<digest in hex> 0 0 <length>\r\n <chunk> \r\n add …
 ///
 /// Heads are as long as that of a whole chunk; the head of a shorter last chunk ends where its chunk begins.
 struct Piece {

@@ -201,6 +201,7 @@ export class Stats {
       thread_connections: node.readers?.size ?? 0,
       thread_moves: this.source.counters.movedConnections,
       faults: this.source.counters.faults,
+      removals: this.source.store.removals,
       rejected_for_resources: this.source.counters.rejectedForResources,
       transports: [node.localPath && 'local', offer && 'fabric', 'tcp'].filter(Boolean).join(','),
       local_path: node.localPath ?? '',

@@ -57,6 +57,8 @@ export class Store {
   evictor: Evictor | null = null;
   /** Items that were not what they had been stored as when they were wanted. */
   damagedItems = 0;
+  /** Items that were given a time to expire at, or taken away without. */
+  private takenItems = 0;
   private readonly ledger: Ledger;
   /** Whether there are items of an earlier node, whose values have to be checked before they are given out. */
   private readonly isRestored: boolean;
@@ -74,6 +76,11 @@ export class Store {
   /** Cas unique given out last. */
   get lastCas(): number {
     return this.ledger.lastCas;
+  }
+
+  /** Grows whenever an item that was to stay is taken away or flushed, or is given a time to expire at. */
+  get removals(): number {
+    return this.takenItems + this.flushes.upToCas;
   }
 
   get itemCount(): number {
@@ -276,6 +283,7 @@ export class Store {
     }
     this.totalItems++;
     this.tally.add(slot);
+    if (this.arena.exptime(slot) !== 0) this.takenItems++;
     if (old >= 0) this.retire(old);
     return true;
   }
@@ -314,7 +322,10 @@ export class Store {
 
   /** Takes the item out of the table and frees its slot; does nothing when that has happened already. */
   remove(slot: number): void {
-    if (this.holdsItem(slot) && this.options.region.unlink(slot)) this.retire(slot);
+    if (!this.holdsItem(slot) || !this.options.region.unlink(slot)) return;
+    // One that has a time to expire at was counted when it got that.
+    if (this.arena.exptime(slot) === 0) this.takenItems++;
+    this.retire(slot);
   }
 
   holdsItem(slot: number): boolean {
@@ -333,6 +344,7 @@ export class Store {
     const absolute = absoluteExptime(exptime, now);
     this.nearExpiry.note(nodeExptime(exptime, clock), now);
     const before = this.arena.exptime(slot);
+    if (absolute !== 0) this.takenItems++;
     this.tally.expiringItems += Number(absolute !== 0) - Number(before !== 0);
     this.setExptime(slot, absolute, isDate(exptime));
   }

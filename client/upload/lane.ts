@@ -6,9 +6,15 @@ import { refusalError } from '../node-errors.js';
 import type { TextConnection } from '../text-connection.js';
 import type { Piece } from './piece.js';
 
+const STATS = Buffer.from('stats volley\r\n', 'latin1');
 const END_OF_VALUE = Buffer.from('\r\n', 'latin1');
 /** Keys probed per request when an upload checks what it stored. */
 const PROBE_BATCH = 1024;
+/**
+ * After so many chunks in a row that the node lacked, chunks are sent unasked for. What is sent in vain when that was
+ * wrong is on its way by then, so an upload's pool of pieces at most: twice of what was new before.
+ */
+const ABSENT_RUN = 256;
 
 /** What an upload's lane did. */
 export interface LaneCounts {
@@ -20,14 +26,14 @@ export interface LaneCounts {
 /** A chunk of a piece (by its index there) that is to be sent. */
 interface WantedChunk {
   chunk: number;
-  command: 'set' | 'replace';
+  command: 'add' | 'replace';
 }
 
 /**
  * An upload's way to one node: probes which chunks the node has (`touch`, which moves no data and renews them) and
- * sends those that it has not (`set`), all pipelined on one connection. Told to, it sends the others too, by `replace`:
- * a `set` that a full node refuses would take away the chunk that is there. What is on its way is bounded by the upload's
- * pool of pieces.
+ * sends those that it has not (`add`), all pipelined on one connection; while the node lacks all of them it is not asked
+ * first. Told to, it sends the others too, by `replace`: a `set` that a full node refuses would take away the chunk that is
+ * there. What is on its way is bounded by the upload's pool of pieces.
  */
 export class UploadLane {
   readonly counts: LaneCounts = { sentChunks: 0, sentBytes: 0, presentChunks: 0 };
@@ -38,6 +44,10 @@ export class UploadLane {
   readonly #resend: boolean;
   readonly #countsOnly: boolean;
   readonly #onError: (error: VolleyError) => void;
+  /** What the node told of its removals before anything else, or null where it does not. */
+  readonly #removalsBefore: Promise<string | null>;
+  /** Chunks in a row, the last ones, that the node lacked. */
+  #absentRun = 0;
 
   /**
    * @param how `resend`: whether chunks that the node holds are sent once more; `countsOnly`: whether none is sent, and
@@ -53,6 +63,9 @@ export class UploadLane {
     this.#resend = how.resend;
     this.#countsOnly = how.countsOnly;
     this.#onError = onError;
+    this.#removalsBefore = this.#removals();
+    // Whoever sends next is told of it, too.
+    this.#removalsBefore.catch(() => {});
   }
 
   /**
@@ -61,20 +74,38 @@ export class UploadLane {
    */
   offer(piece: Piece, chunks: readonly number[]): void {
     piece.hold();
+    if (this.#absentRun < ABSENT_RUN || this.#resend || this.#countsOnly) this.#askFor(piece, chunks);
+    else {
+      this.#send(
+        piece,
+        chunks.map((chunk) => ({ chunk, command: 'add' })),
+      );
+    }
+  }
+
+  /** Sends those of a piece's chunks that the node says it lacks, then releases the piece. */
+  #askFor(piece: Piece, chunks: readonly number[]): void {
     const keys = chunks.map((chunk) => chunkKey(piece.records, chunk * RECORD_BYTES));
     const wanted: WantedChunk[] = [];
     this.#probe(keys, this.#onError, (index, present) => {
+      this.#absentRun = present ? 0 : this.#absentRun + 1;
       if (present && !this.#resend) {
         this.present.push(piece.firstChunk + chunks[index]!);
         this.counts.presentChunks++;
       } else {
-        wanted.push({ chunk: chunks[index]!, command: present ? 'replace' : 'set' });
+        wanted.push({ chunk: chunks[index]!, command: present ? 'replace' : 'add' });
       }
       if (index < keys.length - 1) return;
       if (this.#countsOnly) this.#count(piece, wanted);
       if (wanted.length === 0 || this.#countsOnly) piece.release();
       else this.#send(piece, wanted);
     });
+  }
+
+  /** Whether the node says that nothing was taken away since it was first asked for a chunk: it holds what it held or got. */
+  async keptAll(): Promise<boolean> {
+    const before = await this.#removalsBefore;
+    return before !== null && (await this.#removals()) === before;
   }
 
   /** Which of these items the node does not hold (any more). @throws VolleyError when the node fails */
@@ -137,8 +168,28 @@ export class UploadLane {
     for (const { chunk } of wanted) this.counts.sentBytes += piece.chunkLength(chunk);
   }
 
+  /** The node's epoch and its count of removals, or null when it does not tell. */
+  async #removals(): Promise<string | null> {
+    const { promise, resolve, reject } = settler<string | null>();
+    const told: Record<string, string> = {};
+    this.#connection.send({
+      what: 'stats',
+      buffers: [STATS],
+      onError: reject,
+      onLine: (line) => {
+        const [word, name = '', value = ''] = line.split(' ', 3);
+        if (word === 'STAT') told[name] = value;
+        else resolve(told.epoch && told.removals ? `${told.epoch} ${told.removals}` : null);
+        return word !== 'STAT';
+      },
+    });
+    return promise;
+  }
+
+  /** Sends chunks of a piece, then releases the piece. */
   #send(piece: Piece, wanted: readonly WantedChunk[]): void {
-    let stored = 0;
+    const unasked: number[] = [];
+    let answered = 0;
     piece.hold();
     this.#connection.send({
       what: 'set',
@@ -146,18 +197,30 @@ export class UploadLane {
       onError: this.#onError,
       onWritten: () => piece.release(),
       onLine: (line) => {
-        const { chunk, command } = wanted[stored]!;
-        const length = piece.chunkLength(chunk);
-        // A chunk that went away after its probe cannot be replaced; the probe after the manifest finds it missing.
-        if (command !== 'replace' || line !== 'NOT_STORED') this.#checkStored(line, length);
-        this.sent.push(piece.firstChunk + chunk);
-        this.counts.sentChunks++;
-        this.counts.sentBytes += length;
-        stored++;
-        if (stored === wanted.length) piece.release();
-        return stored === wanted.length;
+        const { chunk, command } = wanted[answered]!;
+        if (command === 'add' && line === 'NOT_STORED') {
+          // It is there, perhaps not for long.
+          this.#absentRun = 0;
+          unasked.push(chunk);
+        } else {
+          this.#noteSent(piece, chunk, command, line);
+        }
+        answered++;
+        if (answered < wanted.length) return false;
+        if (unasked.length > 0) this.#askFor(piece, unasked);
+        else piece.release();
+        return true;
       },
     });
+  }
+
+  #noteSent(piece: Piece, chunk: number, command: string, line: string): void {
+    const length = piece.chunkLength(chunk);
+    // A chunk that went away after its probe cannot be replaced; the probe after the manifest finds it missing.
+    if (command !== 'replace' || line !== 'NOT_STORED') this.#checkStored(line, length);
+    this.sent.push(piece.firstChunk + chunk);
+    this.counts.sentChunks++;
+    this.counts.sentBytes += length;
   }
 
   #checkStored(line: string, length: number): void {
@@ -167,8 +230,8 @@ export class UploadLane {
 
 /** The commands that store some chunks of a piece, in their order. */
 function commandsOf(piece: Piece, wanted: readonly WantedChunk[]): Buffer[] {
-  if (wanted.every(({ command }) => command === 'set')) {
-    return piece.setCommands(wanted.map(({ chunk }) => chunk));
+  if (wanted.every(({ command }) => command === 'add')) {
+    return piece.addCommands(wanted.map(({ chunk }) => chunk));
   }
   return wanted.flatMap(({ chunk, command }) => [
     Buffer.from(`${command} `, 'latin1'),

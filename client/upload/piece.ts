@@ -6,13 +6,13 @@ import { native } from '../../src/native.js';
 /** Bytes of an image that are read, hashed and sent together. */
 export const PIECE_BYTES = 1024 * 1024;
 
-const SET = 'set ';
+const ADD = 'add ';
 const KEY_CHARS = CHUNK_KEY_PREFIX.length + 2 * DIGEST_BYTES;
 const END_BYTES = 2;
 
-/** Bytes of a `set` before its data: the command's text (native/piece_writer.h). */
+/** Bytes of an `add` before its data: the command's text (native/piece_writer.h). */
 function headBytes(chunkBytes: number): number {
-  return SET.length + KEY_CHARS + ` 0 0 ${chunkBytes}\r\n`.length;
+  return ADD.length + KEY_CHARS + ` 0 0 ${chunkBytes}\r\n`.length;
 }
 
 /**
@@ -82,7 +82,7 @@ export class Piece {
    * The text that stores some chunks, in as few ranges as they lie in, without copying.
    * @param chunks indexes in the piece, ascending
    */
-  setCommands(chunks: readonly number[]): Buffer[] {
+  addCommands(chunks: readonly number[]): Buffer[] {
     const ranges: Buffer[] = [];
     let begin = -1;
     let end = -1;
@@ -100,7 +100,7 @@ export class Piece {
 
   /** The text behind the command's word: key, flags, exptime, length, data. */
   argumentsOf(chunk: number): Buffer {
-    return this.setCommands([chunk])[0]!.subarray(SET.length);
+    return this.addCommands([chunk])[0]!.subarray(ADD.length);
   }
 
   hold(): void {
