@@ -73,7 +73,7 @@ export class Cluster {
     this.#ring = new Ring(nodes.map(({ name }) => name));
     this.#placements = new Placements(nodes, this.#ring);
     this.#nodeLists = new NodeLists(nodes, this.#placements, timeoutMs);
-    this.#manifests = new ManifestStore(nodes, this.#placements, this.#nodeLists);
+    this.#manifests = new ManifestStore(nodes, this.#placements, this.#nodeLists, timeoutMs);
     this.#catalog = new Catalog(nodes, this.#manifests, this.#placements, timeoutMs);
     this.#usage = new UsageReporter(nodes, this.#placements, timeoutMs);
     this.#reads = new ReadsReporter(nodes, timeoutMs);
@@ -142,7 +142,8 @@ export class Cluster {
       ...{ firstChunk: 0, chunkCount, lossHelp: placement.lossHelp },
     };
     const startMs = performance.now();
-    const run = new LoadRun(this.nodes, placement, target, options).run();
+    const reads = { readTimeoutMs: this.timeoutMs, ...options };
+    const run = new LoadRun(this.nodes, placement, target, reads).run();
     const { nodes, zeroChunks, readNs, verifyNs } = await run;
     const ms = performance.now() - startMs;
     this.#usage.report(image);
@@ -184,7 +185,8 @@ export class Cluster {
     const target = { label: quote(name), bytes, chunkBytes, records: part, firstChunk, chunkCount, lossHelp };
     const destination = native().GuestMemory.create(bytes);
     try {
-      await new LoadRun(this.nodes, placement, target, { destination, destinationIsZero: true }).run();
+      const options = { destination, destinationIsZero: true, readTimeoutMs: this.timeoutMs };
+      await new LoadRun(this.nodes, placement, target, options).run();
       return destination.read(offset - firstChunk * chunkBytes, length);
     } finally {
       destination.close();

@@ -1,5 +1,5 @@
 import { VolleyError } from '../src/errors.js';
-import { onAbort } from './on-abort.js';
+import { onAbort } from '../src/on-abort.js';
 
 /** The error for work that the caller's AbortSignal ended. */
 export function abortedError(signal: AbortSignal): VolleyError {

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { onAbort } from '../src/on-abort.js';
 import { abortedError, settler } from './deadline.js';
 
 /** Milliseconds until the next address is tried beside those under way (RFC 8305, section 5). */
@@ -32,15 +33,16 @@ export function dialFirst(addresses: readonly string[], port: number, signal?: A
   let timer: NodeJS.Timeout | undefined;
   const end = () => {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    ignoreAbort();
     for (const socket of underWay) socket.destroy();
     underWay.clear();
     next = addresses.length;
   };
-  const onAbort = () => {
+  const stop = () => {
     end();
     reject(abortedError(signal!));
   };
+  const ignoreAbort = onAbort(signal, stop);
   const tryNext = () => {
     clearTimeout(timer);
     if (next >= addresses.length) return;
@@ -62,10 +64,7 @@ export function dialFirst(addresses: readonly string[], port: number, signal?: A
     });
     timer = setTimeout(tryNext, STAGGER_MS);
   };
-  if (signal?.aborted) onAbort();
-  else {
-    signal?.addEventListener('abort', onAbort, { once: true });
-    tryNext();
-  }
+  if (signal?.aborted) stop();
+  else tryNext();
   return promise;
 }

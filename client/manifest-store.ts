@@ -39,7 +39,12 @@ export class ManifestStore {
   readonly #placements: Placements;
   readonly #nodeLists: NodeLists;
 
-  constructor(nodes: readonly ClusterNode[], placements: Placements, nodeLists: NodeLists) {
+  constructor(
+    nodes: readonly ClusterNode[],
+    placements: Placements,
+    nodeLists: NodeLists,
+    readonly timeoutMs: number,
+  ) {
     this.#nodes = nodes;
     this.#placements = placements;
     this.#nodeLists = nodeLists;
@@ -172,6 +177,7 @@ export class ManifestStore {
       await new LoadRun(this.#nodes, placement, target, {
         destination,
         destinationIsZero: true,
+        readTimeoutMs: this.timeoutMs,
         signal,
       }).run();
       return destination.read(0, bytes);

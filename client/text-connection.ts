@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { type Credentials, greetingOf } from '../src/credentials.js';
 import type { VolleyError } from '../src/errors.js';
+import { onAbort } from '../src/on-abort.js';
 import { abortedError, settler, withDeadline } from './deadline.js';
 import {
   isTooManyClients,
@@ -11,7 +12,6 @@ import {
   nodeUnreached,
   TooManyClientsError,
 } from './node-errors.js';
-import { onAbort } from './on-abort.js';
 import { dial, type NodeTls } from './secure.js';
 
 const READ_BYTES = 64 * 1024;

@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { isVolleyError, VolleyError } from '../src/errors.js';
+import { onAbort } from '../src/on-abort.js';
 import { Qemu, type QemuEnd } from './qemu.js';
 import { QmpClient, type QmpEvent } from './qmp-client.js';
 import { SerialLog } from './serial-log.js';
@@ -42,7 +43,7 @@ export class GuestRun {
   readonly #qemu: Qemu;
   readonly #controller = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
-  readonly #onAbort = () => this.#fail(abortReason(this.#options.signal));
+  readonly #ignoreAbort: () => void;
   readonly #onOutputError = (error: Error) =>
     this.#fail(
       new VolleyError('ERR_VOLLEY_FILE', `the guest's serial output cannot be written: ${error.message}`),
@@ -71,9 +72,10 @@ export class GuestRun {
     if (options.timeoutMs !== undefined) {
       this.#timers.push(setTimeout(() => this.#fail(this.#tooLate()), options.timeoutMs));
     }
-    options.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    const fail = () => this.#fail(abortReason(options.signal));
+    this.#ignoreAbort = onAbort(options.signal, fail);
     options.output?.once('error', this.#onOutputError);
-    if (options.signal?.aborted) this.#onAbort();
+    if (options.signal?.aborted) fail();
   }
 
   /** @throws VolleyError ERR_VOLLEY_QEMU when QEMU cannot be started, ERR_VOLLEY_USAGE */
@@ -96,10 +98,9 @@ export class GuestRun {
   /** Waits for work that serves this run, but not longer than the run lasts. @throws what cut the run short */
   guard<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const onAbort = () => reject(this.signal.reason);
-      if (this.signal.aborted) onAbort();
-      this.signal.addEventListener('abort', onAbort, { once: true });
-      work.then(resolve, reject).finally(() => this.signal.removeEventListener('abort', onAbort));
+      const fail = () => reject(this.signal.reason);
+      if (this.signal.aborted) fail();
+      work.then(resolve, reject).finally(onAbort(this.signal, fail));
     });
   }
 
@@ -149,7 +150,7 @@ export class GuestRun {
   /** Kills QEMU if it still runs, and lets go of everything. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer);
-    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#ignoreAbort();
     this.#options.output?.removeListener('error', this.#onOutputError);
     this.#client?.close();
     await this.#qemu.stop();

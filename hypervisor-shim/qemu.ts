@@ -19,10 +19,16 @@ export interface QemuEnd {
   complaint: string;
 }
 
+/** Those that run: whatever ends this process, they end with it. */
+const running = new Set<ChildProcess>();
+
+function killAll(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
 /** One running QEMU. It needs no file and no socket of its own, and dies with this process. */
 export class Qemu {
   readonly #child: ChildProcess;
-  readonly #onExit = () => this.#child.kill('SIGKILL');
   #stderr = '';
   /** Resolves when the process is gone and all it wrote has been read. Never rejects. */
   readonly ended: Promise<QemuEnd>;
@@ -34,10 +40,12 @@ export class Qemu {
     });
     // A signal that cannot be sent any more is told so, too; that QEMU has ended is all that matters.
     child.on('error', () => {});
-    process.once('exit', this.#onExit);
+    if (running.size === 0) process.once('exit', killAll);
+    running.add(child);
     this.ended = new Promise((resolve) => {
       child.once('close', (code, signal) => {
-        process.removeListener('exit', this.#onExit);
+        running.delete(child);
+        if (running.size === 0) process.removeListener('exit', killAll);
         resolve({ code, signal, complaint: complaintIn(this.#stderr) });
       });
     });

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { VolleyError } from '../src/errors.js';
+import { onAbort } from '../src/on-abort.js';
 import { plainEnvironment } from './executable.js';
 
 export interface UnpackTool {
@@ -36,12 +37,12 @@ export function runUnpackTool(tool: UnpackTool, input: Buffer, limits: UnpackLim
       failure ??= new VolleyError(code, message);
       child.kill('SIGKILL');
     };
-    const onAbort = () => fail('ERR_VOLLEY_ABORTED', `${tool.command} was interrupted`);
+    const stop = () => fail('ERR_VOLLEY_ABORTED', `${tool.command} was interrupted`);
     const timer = setTimeout(
       () => fail('ERR_VOLLEY_TIMEOUT', `${tool.command} did not unpack the kernel in ${limits.timeoutMs} ms`),
       limits.timeoutMs,
     );
-    limits.signal?.addEventListener('abort', onAbort, { once: true });
+    const ignoreAbort = onAbort(limits.signal, stop);
     child.stdout.on('data', (chunk: Buffer) => {
       outputBytes += chunk.length;
       chunks.push(chunk);
@@ -67,13 +68,13 @@ export function runUnpackTool(tool: UnpackTool, input: Buffer, limits: UnpackLim
     });
     child.on('close', (code) => {
       clearTimeout(timer);
-      limits.signal?.removeEventListener('abort', onAbort);
+      ignoreAbort();
       if (failure) return reject(failure);
       if (code === 0) return resolve(Buffer.concat(chunks));
       const words = complaint.trim().split('\n')[0] || `exit code ${code}`;
       return reject(new VolleyError('ERR_VOLLEY_KERNEL', `the kernel's payload is damaged (${words})`));
     });
-    if (limits.signal?.aborted) onAbort();
+    if (limits.signal?.aborted) stop();
     child.stdin.end(input);
   });
 }

@@ -13,6 +13,12 @@
 #include "unix_address.h"
 
 namespace volley {
+namespace {
+
+/// Clients of one host that may come at the same moment; the kernel caps it at net.core.somaxconn.
+constexpr int kBacklog = 1024;
+
+}  // namespace
 
 HandOutSocket::HandOutSocket(const std::string& path, int descriptor, uint64_t epoch)
     : path_(path), descriptor_(descriptor), epoch_(epoch) {
@@ -24,7 +30,7 @@ HandOutSocket::HandOutSocket(const std::string& path, int descriptor, uint64_t e
   unlink(path.c_str());
   // Nobody can connect between bind and listen, so the mode is right before the first reader comes.
   if (!listener || bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      chmod(path.c_str(), 0600) != 0 || listen(listener.get(), 128) != 0) {
+      chmod(path.c_str(), 0600) != 0 || listen(listener.get(), kBacklog) != 0) {
     throw Error("ERR_VOLLEY_FILE", SystemMessage("cannot listen on " + path, errno) + "; give another with --local");
   }
   stop_ = UniqueFd(eventfd(0, EFD_CLOEXEC));

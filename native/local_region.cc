@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 
+#include "clock.h"
 #include "error.h"
 #include "region_header.h"
 #include "unique_fd.h"
@@ -16,14 +17,21 @@
 namespace volley {
 namespace {
 
-UniqueFd Connect(const std::string& path) {
+/// How long a client waits before it tries again where so many wait already that the kernel takes no more, in milliseconds.
+constexpr int kRetryMs = 5;
+
+/// Connects by `endNs`, of NowNs().
+UniqueFd Connect(const std::string& path, uint64_t endNs) {
   sockaddr_un address;
   if (!MakeUnixAddress(path, &address)) {
     throw Error("ERR_VOLLEY_NODE_DOWN", "the socket path " + path + " must have 1 to 107 bytes");
   }
   UniqueFd peer(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!peer || connect(peer.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    throw Error("ERR_VOLLEY_NODE_DOWN", SystemMessage("cannot connect to " + path, errno));
+  while (!peer || connect(peer.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    // A full backlog is answered at once with EAGAIN (unix(7)); a unix socket has no way to wait for it.
+    if (!peer || errno != EAGAIN) throw Error("ERR_VOLLEY_NODE_DOWN", SystemMessage("cannot connect to " + path, errno));
+    if (NowNs() >= endNs) throw Error("ERR_VOLLEY_TIMEOUT", "too many clients wait at " + path + " already");
+    poll(nullptr, 0, kRetryMs);
   }
   return peer;
 }
@@ -63,9 +71,12 @@ bool IsSafe(int fd, const struct stat& status) {
 }  // namespace
 
 std::shared_ptr<LocalRegion> LocalRegion::Open(const std::string& path, int timeoutMs) {
-  const UniqueFd peer = Connect(path);
+  const uint64_t endNs = NowNs() + static_cast<uint64_t>(timeoutMs) * 1'000'000;
+  const UniqueFd peer = Connect(path, endNs);
+  const uint64_t nowNs = NowNs();
+  const int leftMs = nowNs < endNs ? static_cast<int>((endNs - nowNs) / 1'000'000) + 1 : 0;
   pollfd wait{peer.get(), POLLIN, 0};
-  if (poll(&wait, 1, timeoutMs) <= 0) {
+  if (poll(&wait, 1, leftMs) <= 0) {
     throw Error("ERR_VOLLEY_TIMEOUT", "the node at " + path + " did not hand out its region within " +
                                           std::to_string(timeoutMs) + " ms");
   }

@@ -87,9 +87,10 @@ bool ReaderThread::Step(Path& path) {
   size_t awaited = 0;
   for (size_t i = 0; i < count; i++) awaited += Complete(path, completions[i]);
   if (path.unjudged > unjudged) verifier_->Nudge();
+  NoteProgress(path, awaited > 0);
   if (path.ended != ReadStatus::kOk) {
     GiveUp(path, path.ended);
-  } else if (awaited == 0) {
+  } else {
     CheckDeadline(path);
   }
   const bool readAll = path.inFlight.empty() && path.again.empty() && path.share->next >= path.share->chunks.size();
@@ -131,7 +132,8 @@ void ReaderThread::Post(Path& path, const Attempt& attempt) {
     stats[path.index].retries++;
     reader_.progress_->retries.fetch_add(1, std::memory_order_relaxed);
   }
-  path.inFlight.push_back({path.nextId, nowNs_, attempt});
+  if (path.inFlight.empty()) path.progressNs = nowNs_;
+  path.inFlight.push_back({path.nextId, attempt});
   path.endpoint->Post({path.nextId++, length, destination, record, Expected(attempt.chunk), again});
 }
 
@@ -214,9 +216,16 @@ void ReaderThread::Conclude(Path& path, const Attempt& attempt, ReadStatus statu
   Fail(attempt.chunk, Reason(status, attempt.lastStatus));
 }
 
+void ReaderThread::NoteProgress(Path& path, bool completed) {
+  const uint64_t bytes = path.endpoint->receivedBytes() + path.endpoint->indexBytes();
+  if (!completed && bytes == path.bytesSeen) return;
+  path.bytesSeen = bytes;
+  path.progressNs = nowNs_;
+}
+
 void ReaderThread::CheckDeadline(Path& path) {
   if (path.inFlight.empty()) return;
-  if (nowNs_ - path.inFlight.front().postedNs < static_cast<uint64_t>(reader_.plan_.readTimeoutMs) * 1'000'000) return;
+  if (nowNs_ - path.progressNs < static_cast<uint64_t>(reader_.plan_.readTimeoutMs) * 1'000'000) return;
   GiveUp(path, ReadStatus::kTimeout);
 }
 
@@ -234,7 +243,7 @@ void ReaderThread::GiveUp(Path& path, ReadStatus why) {
   path.finished = true;
 }
 
-/// Sleeps until an endpoint has something, the oldest read is due, a verdict is wanted, or the reader is cancelled.
+/// Sleeps until an endpoint has something, a path is due, a verdict is wanted, or the reader is cancelled.
 void ReaderThread::Wait() {
   std::vector<pollfd> waits{{reader_.wake_.get(), POLLIN, 0}};
   const uint64_t timeoutNs = static_cast<uint64_t>(reader_.plan_.readTimeoutMs) * 1'000'000;
@@ -252,7 +261,7 @@ void ReaderThread::Wait() {
     } else {
       waitNs = 0;
     }
-    const uint64_t due = path.inFlight.front().postedNs + timeoutNs;
+    const uint64_t due = path.progressNs + timeoutNs;
     waitNs = std::min(waitNs, due > nowNs_ ? due - nowNs_ : 0);
   }
   const bool judging = waitNs > 0 && !landed_.empty();

@@ -32,7 +32,6 @@ class ReaderThread {
 
   struct InFlight {
     uint32_t id;
-    uint64_t postedNs;
     Attempt attempt;
   };
 
@@ -42,6 +41,8 @@ class ReaderThread {
     Reader::Share* share;
     std::deque<InFlight> inFlight;  // oldest first; completions mostly come in that order
     std::deque<Attempt> again;      // to be posted before what was never tried
+    uint64_t progressNs = 0;        // when something came last, or was waited for first
+    uint64_t bytesSeen = 0;         // of the endpoint, by then
     uint32_t unjudged = 0;          // of `landed_`
     uint32_t nextId = 0;            // never one twice: a completion that comes once more must not pass for another's
     ReadStatus ended = ReadStatus::kOk;
@@ -62,6 +63,7 @@ class ReaderThread {
   bool TakeVerdicts();
   void Judge(Path& path, const Attempt& attempt, const Verifier::Verdict& verdict);
   void Conclude(Path& path, const Attempt& attempt, ReadStatus status);
+  void NoteProgress(Path& path, bool completed);
   void CheckDeadline(Path& path);
   void GiveUp(Path& path, ReadStatus why);
   void Fail(uint32_t chunk, ReadStatus why) { failures.push_back({chunk, why}); }

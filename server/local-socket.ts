@@ -20,7 +20,7 @@ export async function claimSocketPath(path: string, option = '--local'): Promise
   if (!found) return;
   if (!found.isSocket()) throw refusal(option, path, 'is there and is no socket');
   const code = await tryConnecting(path);
-  if (code === null) throw refusal(option, path, 'belongs to a node that is running');
+  if (code === null || code === 'EAGAIN') throw refusal(option, path, 'belongs to a node that is running');
   if (code !== 'ECONNREFUSED' && code !== 'ENOENT')
     throw refusal(option, path, `is there and cannot be probed (${code})`);
 }

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Cluster } from '../client/index.js';
 import { contentDigest } from '../src/digest.js';
 import { chunkKey, manifestKey } from '../src/keys.js';
 import { CHUNK_BYTES, loadBytes, randomImage } from './support/images.js';
@@ -95,7 +97,27 @@ test('a node that is killed in mid-load over tcp ends it with an error that name
   });
 });
 
-test('a node that is stopped in mid-load over tcp ends it after the deadline', async () => {
+test('a load whose bytes come slowly but steadily takes as long as it takes', async () => {
+  await withNodes([() => startVolleyNode()], async (node) => {
+    await TrafficProxy.use(node!.port, async (proxy) => {
+      const content = randomImage(150);
+      await withCluster([node!], async (cluster) => {
+        await cluster.upload(content, { name: 'a' });
+      });
+      const timeoutMs = 1000;
+      const work = async (cluster: Cluster) => {
+        // At most 64 KiB at a time: 75 times that, three times the deadline.
+        proxy.onTraffic = () => sleep(40);
+        const startMs = performance.now();
+        assert.ok((await loadBytes(cluster, 'a')).bytes.equals(content));
+        assert.ok(performance.now() - startMs > 2 * timeoutMs, 'it is slow enough to tell');
+      };
+      await withCluster([proxy], work, { transport: 'tcp', timeoutMs });
+    });
+  });
+});
+
+test('a node that is stopped in mid-load over tcp ends it after the deadline that the client was connected with', async () => {
   await withNodes([() => startVolleyNode()], async (node) => {
     await TrafficProxy.use(node!.port, async (proxy) => {
       // However slow the machine is, the upload is done.
@@ -111,7 +133,7 @@ test('a node that is stopped in mid-load over tcp ends it after the deadline', a
             if (fromNode - before > 2_000_000) node!.process.signal('SIGSTOP');
           };
           const startMs = performance.now();
-          const load = loadBytes(cluster, 'a', { readTimeoutMs: TIMEOUT_MS });
+          const load = loadBytes(cluster, 'a');
           await rejects(load, 'ERR_VOLLEY_TIMEOUT', '"a"', 'chunk', proxy.name);
           assert.ok(performance.now() - startMs < TIMEOUT_MS + 1500);
         },

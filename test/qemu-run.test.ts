@@ -157,6 +157,26 @@ test('QEMU can be stopped while its output is held up', async () => {
   assert.match(text, /^ERR_VOLLEY_GUEST /);
 });
 
+test('any number of guests in one process listen once for its end', async () => {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning);
+  process.on('warning', onWarning);
+  const before = process.listenerCount('exit');
+  const { signal } = new AbortController();
+  await withFakeQemu(`${FAKE_MONITOR}; exec sleep 60`, async (qemu) => {
+    const starts = Array.from({ length: 12 }, () =>
+      GuestRun.start({ qemu, args: [], clock: new StageClock(), timeoutMs: 60_000, signal }),
+    );
+    const runs = await Promise.all(starts);
+    assert.is(process.listenerCount('exit'), before + 1);
+    for (const run of runs) run.outcome.catch(() => {});
+    await Promise.all(runs.map((run) => run.stop()));
+  });
+  assert.is(process.listenerCount('exit'), before);
+  process.off('warning', onWarning);
+  assert.equal(warnings, []);
+});
+
 test('QEMU dies when this process is killed', async () => {
   await withFakeQemu('echo $$; exec sleep 60', async (qemu) => {
     const module = JSON.stringify(join(ROOT, 'dist', 'hypervisor-shim', 'qemu.js'));

@@ -12,10 +12,10 @@ import {
   type RemoteRegion,
   SOURCE_SKIP,
 } from '../../src/native.js';
+import { onAbort } from '../../src/on-abort.js';
 import type { PartitionMap } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { abortedError, throwIfAborted } from '../deadline.js';
-import { onAbort } from '../on-abort.js';
 import { describeLoss, type LostChunk, loadError } from './failure.js';
 import { makeReader } from './mixed-reader.js';
 import type { LoadProgress, NodeLoadReport } from './report.js';
@@ -30,7 +30,7 @@ export interface LoadOptions {
   destinationOffset?: number;
   /** Whether the destination is known to hold zeros, so that zero chunks need no writing. Default false. */
   destinationIsZero?: boolean;
-  /** Milliseconds that one read may take. Default 5000. */
+  /** Milliseconds that one read may take. Default: what the cluster was connected with. */
   readTimeoutMs?: number;
   signal?: AbortSignal;
   onProgress?: (progress: LoadProgress) => void;

@@ -14,13 +14,13 @@ import {
   RECORD_BYTES,
 } from '../../src/manifest.js';
 import { FIELD_NODES } from '../../src/manifest-fields.js';
+import { onAbort } from '../../src/on-abort.js';
 import { encodeNodes } from '../../src/recorded-nodes.js';
 import type { Ring } from '../../src/ring.js';
 import type { ClusterNode } from '../cluster-node.js';
 import { abortedError, allOf, settler, throwIfAborted } from '../deadline.js';
 import type { FoundRoot, ManifestStore } from '../manifest-store.js';
 import type { NodeLists } from '../node-lists.js';
-import { onAbort } from '../on-abort.js';
 import type { Placements } from '../placement.js';
 import { TextConnection } from '../text-connection.js';
 import { BufferSource } from './buffer-source.js';

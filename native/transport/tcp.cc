@@ -163,6 +163,7 @@ void TcpEndpoint::Receive() {
       return Break(ReadStatus::kConnection, SystemMessage("read", errno));
     }
     if (received == 0) return Break(ReadStatus::kConnection, "the node closed the connection");
+    receivedBytes_ += static_cast<size_t>(received);
     const size_t landed = std::min(wanted, static_cast<size_t>(received));
     valueAt_ += static_cast<uint32_t>(landed);
     scratchEnd_ += static_cast<size_t>(received) - landed;

@@ -28,6 +28,7 @@ class TcpEndpoint final : public Endpoint {
   size_t Poll(Completion* out, size_t max) override;
   int WaitDescriptor(short* events) const override;
   void Close() override;
+  uint64_t receivedBytes() const override { return receivedBytes_; }
   const std::string& error() const override { return error_; }
 
  private:
@@ -71,6 +72,7 @@ class TcpEndpoint final : public Endpoint {
   enum class Expect { kGreeting, kLine, kValue, kValueEnd };
   Expect expect_ = Expect::kLine;
   uint32_t valueAt_ = 0;  // bytes of the front value that have landed
+  uint64_t receivedBytes_ = 0;
 };
 
 }  // namespace volley

@@ -7,6 +7,9 @@
 // Close() returned, none does: a late write must never reach a guest. Therefore a read is given up only by closing its
 // endpoint, and only after that may the same bytes be filled some other way.
 //
+// A deadline measures progress, not age: reads are given up when nothing came over their endpoint for that long, neither a
+// completion nor a byte that receivedBytes() or indexBytes() counts. A read that waits behind others on a slow link is not late.
+//
 // An endpoint moves bytes and believes nothing it is told, but it does not verify content: the reader does, for all.
 #pragma once
 
@@ -61,6 +64,8 @@ class Endpoint {
   virtual void Close() = 0;
   /// Bytes of a hashtable that were read to find the values.
   virtual uint64_t indexBytes() const { return 0; }
+  /// Bytes that came for reads that are not completed yet, too, where the endpoint sees them come.
+  virtual uint64_t receivedBytes() const { return 0; }
   /// What the system said when the way broke, else "".
   virtual const std::string& error() const = 0;
 };
