@@ -115,9 +115,12 @@ test('the first line of an upload names stock memcacheds and their -m; stats and
     [() => startMemcached('-m', '64', '-M'), () => startVolleyNode()],
     async (stock, volley) => {
       const nodes = `${stock!.name},${volley!.name}`;
-      const { stderr } = await runCli(['upload', '-', '--name', 'a', '--nodes', nodes], {}, randomBytes(100));
-      const destination = `a stock memcached: ${stock!.name} \\(1\\.\\d+\\.\\d+, -m 64\\)`;
-      assert.match(stderr, new RegExp(`^volley: "a" goes to ${destination}\n`));
+      const { stdout } = await runCli(['upload', '-', '--name', 'a', '--nodes', nodes], {}, randomBytes(100));
+      const [first] = stdout.split('\n');
+      assert.match(
+        first!,
+        new RegExp(`^stored "a": .*, to a stock memcached: ${stock!.name} \\(1\\.\\d+\\.\\d+, -m 64\\)$`),
+      );
       const json = await runCli(
         ['upload', '-', '--name', 'a', '--nodes', nodes, '--json'],
         {},
@@ -125,7 +128,7 @@ test('the first line of an upload names stock memcacheds and their -m; stats and
       );
       assert.is(JSON.parse(json.stdout).name, 'a');
       const own = await runCli(['upload', '-', '--name', 'a', '--nodes', volley!.name], {}, randomBytes(100));
-      assert.is(own.stderr, '');
+      assert.match(own.stdout, /^stored "a": .* GB\/s\n/);
       for (const command of ['stats', 'doctor']) {
         const told = await runCli([command, '--nodes', nodes]);
         assert.match(

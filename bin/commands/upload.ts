@@ -83,12 +83,10 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
       flags,
       signal,
     );
+    const progress = startProgress('upload', flags.json === true);
     const onNotice = (text: string) => {
       if (!flags.json) process.stderr.write(`volley: ${text}\n`);
     };
-    const destination = stockDestination(cluster.nodes);
-    if (destination) onNotice(`${quote(name)} goes to ${destination}`);
-    const progress = startProgress('upload', flags.json === true);
     try {
       const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number | null }) =>
         progress.update(bytes, totalBytes);
@@ -108,7 +106,7 @@ async function run(file: string, flags: UploadFlags): Promise<void> {
           warnings: initrd.warnings,
         });
       else
-        printReport(report, [
+        printReport(report, destinationOf(cluster.nodes), [
           note,
           fixedAddressReason && `guests get no KASLR: ${fixedAddressReason}`,
           initrd.parts.length > 0 ? `an initrd: ${initrd.parts.join(', ')}` : null,
@@ -128,15 +126,15 @@ function nameOf(file: string): string {
 }
 
 /** Where an image goes that does not go to Volley nodes alone: another memcached may listen where a node was expected. */
-function stockDestination(nodes: readonly ClusterNode[]): string | null {
+function destinationOf(nodes: readonly ClusterNode[]): string {
   const stock = nodes.filter(({ volley }) => volley === null);
-  if (stock.length === 0) return null;
+  if (stock.length === 0) return '';
   const kind = stock.length === 1 ? 'a stock memcached' : 'stock memcacheds';
   const each = stock.slice(0, DESTINATIONS_MAX).map(({ name, version, limitBytes }) => {
     return `${name} (${version}, -m ${mOf(limitBytes)})`;
   });
   const more = stock.length > DESTINATIONS_MAX ? ` and ${stock.length - DESTINATIONS_MAX} more` : '';
-  return `${kind}: ${each.join(', ')}${more}`;
+  return `, to ${kind}: ${each.join(', ')}${more}`;
 }
 
 async function materialOf(
@@ -166,13 +164,13 @@ async function materialOf(
   return { ...asItIs, source: file, inspection };
 }
 
-function printReport(report: UploadReport, notes: (string | null)[]): void {
+function printReport(report: UploadReport, destination: string, notes: (string | null)[]): void {
   const { name, bytes, chunks, chunkBytes, seconds, gbPerSecond, nodes } = report;
   const size = `${formatBytes(bytes)}, ${chunks} chunks of ${chunkBytes / 1024} KiB`;
   const sent = `sent ${report.sentChunks} chunks (${formatBytes(report.sentBytes)})`;
   const saved = `there already ${report.presentChunks}, repeated ${report.duplicateChunks}, zeros ${report.zeroChunks}`;
   printLines(
-    `stored ${quote(name)}: ${size} in ${seconds.toFixed(2)} s, ${gbPerSecond.toFixed(2)} GB/s`,
+    `stored ${quote(name)}: ${size} in ${seconds.toFixed(2)} s, ${gbPerSecond.toFixed(2)} GB/s${destination}`,
     `  ${sent}, ${saved}`,
     ...nodes.map((node) => `  ${node.name}: sent ${node.sentChunks} chunks (${formatBytes(node.sentBytes)})`),
     ...(report.replaced ? ['  replaced the image that had this name'] : []),
