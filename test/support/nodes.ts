@@ -18,7 +18,7 @@ export interface TestNode {
 }
 
 /** The command line that runs bin/volley from the compiled tree. */
-export const VOLLEY_COMMAND = [process.execPath, join(ROOT, 'bin', 'volley')] as const;
+export const VOLLEY_COMMAND = ['sh', join(ROOT, 'bin', 'volley')] as const;
 
 /** Starts Debian's memcached on a free port. @param args more of its options, such as `-m 1` */
 export async function startMemcached(...args: string[]): Promise<TestNode> {
