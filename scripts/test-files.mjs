@@ -10,6 +10,8 @@ export const ONLY_FULL = {
     'nodes that stop, die and come back; native-reader-faults has all that an endpoint can meet',
   'fabric-failures-leaks': 'a thousand failures; fabric-refused has one of each kind',
   'fabric-failures-unplugged': 'a pulled cable; native-reader-faults has endpoints that break',
+  'fabric-options':
+    'what commands make of --fabric; fabric-choice has the choice and its words, fabric-load reads',
   'fabric-overload': '200 clients over a fabric; storm has a thousand connections',
   'fabric-releases': 'two releases of libfabric; fabric-choice knows their names',
   'verbs-vm': 'the VM itself; verbs-fabric runs in it',
@@ -50,7 +52,6 @@ export const NOT_OF_NODE = Object.fromEntries(
       files: [
         'fabric-failures-lies',
         'fabric-load',
-        'fabric-options',
         'fabric-refused',
         'fabric-table-changes',
         'local-backlog',
