@@ -2,12 +2,14 @@ import type { DigestSet } from '../src/digest-set.js';
 import { isVolleyError, VolleyError } from '../src/errors.js';
 import { CHUNK_KEY_PREFIX, partitionOfDigest, quote } from '../src/keys.js';
 import { isZeroRecord, RECORD_BYTES } from '../src/manifest.js';
+import { onAbort } from '../src/on-abort.js';
 import type { Ring } from '../src/ring.js';
 import type { Catalog } from './catalog.js';
 import type { ClusterNode } from './cluster-node.js';
-import { allOf, throwIfAborted } from './deadline.js';
+import { abortedError, allOf, throwIfAborted } from './deadline.js';
 import type { NodeLists } from './node-lists.js';
 import { RemovalGuard } from './removal-guard.js';
+import { SentenceDeadline } from './sentence-deadline.js';
 import { touchItems } from './touch-items.js';
 
 /**
@@ -82,18 +84,25 @@ async function attemptSentence(
   signal: AbortSignal | undefined,
 ): Promise<Verdict | null> {
   throwIfAborted(signal);
-  const late = AbortSignal.timeout(seconds * 500);
-  const either = signal ? AbortSignal.any([signal, late]) : late;
+  const stop = new AbortController();
+  const ignoreAbort = onAbort(signal, () => stop.abort(signal!.reason));
+  const deadline = new SentenceDeadline(seconds * 500);
+  const timer = setTimeout(() => stop.abort(), seconds * 500);
   let absent: Set<number>[];
   let found: { users: Users; objection: string | null };
   try {
-    absent = (await touchAll(target, items, seconds, either)).map((ordinals) => new Set(ordinals));
-    found = await usersOf(target, items, either);
-    throwIfAborted(either);
+    absent = (await touchAll(target, items, seconds, stop.signal)).map((ordinals) => new Set(ordinals));
+    found = await usersOf(target, items, stop.signal);
+    throwIfAborted(stop.signal);
+    if (deadline.hasPassed) throw abortedError(stop.signal);
   } catch (error) {
     await touchAll(target, items, 0).catch(() => {});
-    if (late.aborted && !signal?.aborted && isAborted(error)) return null;
+    const isLate = stop.signal.aborted || deadline.hasPassed;
+    if (isLate && !signal?.aborted && isAborted(error)) return null;
     throw error;
+  } finally {
+    clearTimeout(timer);
+    ignoreAbort();
   }
   const { users, objection } = found;
   if (objection !== null) {

@@ -1,3 +1,5 @@
+import { syncBuiltinESMExports } from 'node:module';
+import os from 'node:os';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -110,6 +112,27 @@ test("an upload between rm's listing and its taking of the chunks keeps them", a
     }),
   );
   await Promise.all(rounds);
+});
+
+test('an rm whose host slept while chunks were sentenced gives them longer and lists once more', async () => {
+  const { uptime } = os;
+  const setUptime = (changed: () => number) => {
+    os.uptime = changed;
+    syncBuiltinESMExports();
+  };
+  await withGate(NODES[1]!, takesChunks, async ({ plain, gated, proxy }) => {
+    await plain.upload(randomImage(5), { name: 'a' });
+    const removal = gated.remove('a');
+    await proxy.held;
+    setUptime(() => uptime() + 3600);
+    proxy.open();
+    try {
+      const { removedChunks, freedWithinSeconds } = await removal;
+      assert.equal([removedChunks, freedWithinSeconds], [5, 30]);
+    } finally {
+      setUptime(uptime);
+    }
+  });
 });
 
 test("an upload whose manifest comes after rm's second listing keeps the chunks itself", async () => {
