@@ -142,8 +142,8 @@ export class Cluster {
       ...{ firstChunk: 0, chunkCount, lossHelp: placement.lossHelp },
     };
     const startMs = performance.now();
-    const reads = { readTimeoutMs: this.timeoutMs, ...options };
-    const run = new LoadRun(this.nodes, placement, target, reads).run();
+    const readTimeoutMs = options.readTimeoutMs ?? this.#readTimeoutMs;
+    const run = new LoadRun(this.nodes, placement, target, { ...options, readTimeoutMs }).run();
     const { nodes, zeroChunks, readNs, verifyNs } = await run;
     const ms = performance.now() - startMs;
     this.#usage.report(image);
@@ -185,7 +185,7 @@ export class Cluster {
     const target = { label: quote(name), bytes, chunkBytes, records: part, firstChunk, chunkCount, lossHelp };
     const destination = native().GuestMemory.create(bytes);
     try {
-      const options = { destination, destinationIsZero: true, readTimeoutMs: this.timeoutMs };
+      const options = { destination, destinationIsZero: true, readTimeoutMs: this.#readTimeoutMs };
       await new LoadRun(this.nodes, placement, target, options).run();
       return destination.read(offset - firstChunk * chunkBytes, length);
     } finally {
@@ -224,6 +224,10 @@ export class Cluster {
     await Promise.all([this.#usage.settle(), this.#reads.settle()]);
     for (const node of this.nodes) closeNode(node);
     this.#hashes.close();
+  }
+
+  get #readTimeoutMs(): number {
+    return Math.ceil(this.timeoutMs);
   }
 
   get #target() {

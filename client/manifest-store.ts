@@ -177,7 +177,7 @@ export class ManifestStore {
       await new LoadRun(this.#nodes, placement, target, {
         destination,
         destinationIsZero: true,
-        readTimeoutMs: this.timeoutMs,
+        readTimeoutMs: Math.ceil(this.timeoutMs),
         signal,
       }).run();
       return destination.read(0, bytes);

@@ -134,7 +134,7 @@ export function nodeReadOnly(node: string): VolleyError {
 export function refusalError(node: string, what: string, line: string, itemBytes = 0): VolleyError {
   if (/^CLIENT_ERROR this user may only read/.test(line)) return nodeReadOnly(node);
   if (/^CLIENT_ERROR unauthenticated/.test(line)) return nodeAuth(node, false);
-  if (/^SERVER_ERROR .*out of memory/i.test(line)) return nodeFull(node);
+  if (isOutOfMemory(line)) return nodeFull(node);
   if (/^SERVER_ERROR .*too large/i.test(line)) return nodeItemLimit(node, itemBytes);
   return nodeProtocol(node, what, line);
 }
@@ -165,4 +165,9 @@ export function nodeItemLimit(node: string, itemBytes: number): VolleyError {
   const help = `start it with a larger item limit, ${memcached}, a Volley node with -I 1m, or choose a smaller chunk size`;
   const text = `node ${node} does not take items of ${itemBytes} bytes; ${help}`;
   return new VolleyError('ERR_VOLLEY_TOO_LARGE', text);
+}
+
+/** Whether an answer to a store says that the node is full. */
+export function isOutOfMemory(line: string): boolean {
+  return /^SERVER_ERROR .*out of memory/i.test(line);
 }

@@ -16,7 +16,7 @@ namespace volley {
 /// Runs one plan: reads an image's chunks over several paths into guest memory and verifies each.
 ///
 /// Threads take chunks from a list per path, so a fast path is never kept waiting by a slow one. A chunk that fails its
-/// checksum is read again; a read that passes its deadline ends its path. What could not be read is told, chunk by chunk:
+/// checksum is read again; a path that brings nothing for the deadline ends. What could not be read is told, chunk by chunk:
 /// what to do about it is the caller's policy.
 class Reader {
  public:

@@ -14,6 +14,9 @@ namespace {
 
 constexpr size_t kCompletionsPerPoll = 64;
 
+/// Bytes that count as progress without a completion: a node that trickles some now and then holds nobody up.
+constexpr uint64_t kProgressBytes = 4096;
+
 /// Whether the same node may well answer otherwise when asked again: the entry was stale, or the slot was being reused.
 bool WorthRetrying(ReadStatus status) {
   return status == ReadStatus::kMissing || status == ReadStatus::kChecksum || status == ReadStatus::kLength ||
@@ -218,7 +221,7 @@ void ReaderThread::Conclude(Path& path, const Attempt& attempt, ReadStatus statu
 
 void ReaderThread::NoteProgress(Path& path, bool completed) {
   const uint64_t bytes = path.endpoint->receivedBytes() + path.endpoint->indexBytes();
-  if (!completed && bytes == path.bytesSeen) return;
+  if (!completed && bytes < path.bytesSeen + kProgressBytes) return;
   path.bytesSeen = bytes;
   path.progressNs = nowNs_;
 }

@@ -30,7 +30,7 @@ export interface LoadOptions {
   destinationOffset?: number;
   /** Whether the destination is known to hold zeros, so that zero chunks need no writing. Default false. */
   destinationIsZero?: boolean;
-  /** Milliseconds that one read may take. Default: what the cluster was connected with. */
+  /** Milliseconds for which a node may bring neither a chunk nor 4 KiB. Default: what the cluster was connected with. */
   readTimeoutMs?: number;
   signal?: AbortSignal;
   onProgress?: (progress: LoadProgress) => void;

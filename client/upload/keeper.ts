@@ -72,8 +72,9 @@ export class Keeper {
     let lost: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       const probes = lanes.map(async (lane, index) => {
-        if (round === 0 && (await lane.keptAll())) return [];
-        return lane.missing(itemsOf(lane, nodes[index]!), (item) => records.key(item));
+        const items = itemsOf(lane, nodes[index]!);
+        if (items.length === 0 || (round === 0 && (await lane.keptAll()))) return [];
+        return lane.missing(items, (item) => records.key(item));
       });
       lost = (await allOf(probes)).flat();
       if (lost.length === 0) return;

@@ -2,7 +2,7 @@ import type { VolleyError } from '../../src/errors.js';
 import { chunkKey } from '../../src/keys.js';
 import { RECORD_BYTES } from '../../src/manifest.js';
 import { settler } from '../deadline.js';
-import { refusalError } from '../node-errors.js';
+import { isOutOfMemory, refusalError } from '../node-errors.js';
 import type { TextConnection } from '../text-connection.js';
 import type { Piece } from './piece.js';
 
@@ -11,10 +11,12 @@ const END_OF_VALUE = Buffer.from('\r\n', 'latin1');
 /** Keys probed per request when an upload checks what it stored. */
 const PROBE_BATCH = 1024;
 /**
- * After so many chunks in a row that the node lacked, chunks are sent unasked for. What is sent in vain when that was
- * wrong is on its way by then, so an upload's pool of pieces at most: twice of what was new before.
+ * After so many bytes of chunks in a row that the node lacked, chunks are sent unasked for. What is sent in vain when that
+ * was wrong is on its way by then: no more than an upload's pool of pieces, twice of what was new before.
  */
-const ABSENT_RUN = 256;
+const ABSENT_BYTES = 8 * 1024 * 1024;
+/** More lines of `stats volley` than any node has. */
+const STATS_MAX = 4096;
 
 /** What an upload's lane did. */
 export interface LaneCounts {
@@ -26,7 +28,7 @@ export interface LaneCounts {
 /** A chunk of a piece (by its index there) that is to be sent. */
 interface WantedChunk {
   chunk: number;
-  command: 'add' | 'replace';
+  command: 'add' | 'set' | 'replace';
 }
 
 /**
@@ -46,24 +48,24 @@ export class UploadLane {
   readonly #onError: (error: VolleyError) => void;
   /** What the node told of its removals before anything else, or null where it does not. */
   readonly #removalsBefore: Promise<string | null>;
-  /** Chunks in a row, the last ones, that the node lacked. */
-  #absentRun = 0;
+  /** Of chunks in a row, the last ones, that the node lacked. */
+  #absentBytes = 0;
 
   /**
    * @param how `resend`: whether chunks that the node holds are sent once more; `countsOnly`: whether none is sent, and
-   *   `counts` tells what would be
+   *   `counts` tells what would be; `tellsRemovals`: whether the node counts what it takes away
    * @param onError is called when the node fails or refuses a chunk; the upload is over then
    */
   constructor(
     connection: TextConnection,
-    how: { resend: boolean; countsOnly: boolean },
+    how: { resend: boolean; countsOnly: boolean; tellsRemovals: boolean },
     onError: (error: VolleyError) => void,
   ) {
     this.#connection = connection;
     this.#resend = how.resend;
     this.#countsOnly = how.countsOnly;
     this.#onError = onError;
-    this.#removalsBefore = this.#removals();
+    this.#removalsBefore = how.tellsRemovals ? this.#removals() : Promise.resolve(null);
     // Whoever sends next is told of it, too.
     this.#removalsBefore.catch(() => {});
   }
@@ -74,7 +76,8 @@ export class UploadLane {
    */
   offer(piece: Piece, chunks: readonly number[]): void {
     piece.hold();
-    if (this.#absentRun < ABSENT_RUN || this.#resend || this.#countsOnly) this.#askFor(piece, chunks);
+    if (this.#absentBytes < ABSENT_BYTES || this.#resend || this.#countsOnly)
+      this.#askFor(piece, chunks, 'add');
     else {
       this.#send(
         piece,
@@ -83,17 +86,18 @@ export class UploadLane {
     }
   }
 
-  /** Sends those of a piece's chunks that the node says it lacks, then releases the piece. */
-  #askFor(piece: Piece, chunks: readonly number[]): void {
+  /** Sends those of a piece's chunks that the node says it lacks by `command`, then releases the piece. */
+  #askFor(piece: Piece, chunks: readonly number[], command: 'add' | 'set'): void {
     const keys = chunks.map((chunk) => chunkKey(piece.records, chunk * RECORD_BYTES));
     const wanted: WantedChunk[] = [];
     this.#probe(keys, this.#onError, (index, present) => {
-      this.#absentRun = present ? 0 : this.#absentRun + 1;
+      const chunk = chunks[index]!;
+      this.#absentBytes = present ? 0 : this.#absentBytes + piece.chunkLength(chunk);
       if (present && !this.#resend) {
-        this.present.push(piece.firstChunk + chunks[index]!);
+        this.present.push(piece.firstChunk + chunk);
         this.counts.presentChunks++;
       } else {
-        wanted.push({ chunk: chunks[index]!, command: present ? 'replace' : 'add' });
+        wanted.push({ chunk, command: present ? 'replace' : command });
       }
       if (index < keys.length - 1) return;
       if (this.#countsOnly) this.#count(piece, wanted);
@@ -171,15 +175,17 @@ export class UploadLane {
   /** The node's epoch and its count of removals, or null when it does not tell. */
   async #removals(): Promise<string | null> {
     const { promise, resolve, reject } = settler<string | null>();
-    const told: Record<string, string> = {};
+    const told = { epoch: '', removals: '' };
+    let lines = 0;
     this.#connection.send({
       what: 'stats',
       buffers: [STATS],
       onError: reject,
       onLine: (line) => {
-        const [word, name = '', value = ''] = line.split(' ', 3);
-        if (word === 'STAT') told[name] = value;
-        else resolve(told.epoch && told.removals ? `${told.epoch} ${told.removals}` : null);
+        const [word, name, value = ''] = line.split(' ', 3);
+        if (++lines > STATS_MAX) throw refusalError(this.#connection.node, 'stats', line);
+        if (name === 'epoch' || name === 'removals') told[name] = value;
+        if (word !== 'STAT') resolve(told.epoch && told.removals ? `${told.epoch} ${told.removals}` : null);
         return word !== 'STAT';
       },
     });
@@ -188,7 +194,7 @@ export class UploadLane {
 
   /** Sends chunks of a piece, then releases the piece. */
   #send(piece: Piece, wanted: readonly WantedChunk[]): void {
-    const unasked: number[] = [];
+    const refused: number[] = [];
     let answered = 0;
     piece.hold();
     this.#connection.send({
@@ -198,16 +204,16 @@ export class UploadLane {
       onWritten: () => piece.release(),
       onLine: (line) => {
         const { chunk, command } = wanted[answered]!;
-        if (command === 'add' && line === 'NOT_STORED') {
-          // It is there, perhaps not for long.
-          this.#absentRun = 0;
-          unasked.push(chunk);
+        if (command === 'add' && (line === 'NOT_STORED' || isOutOfMemory(line))) {
+          // It is there, perhaps not for long; or the node is full, and it may be there all the same.
+          this.#absentBytes = 0;
+          refused.push(chunk);
         } else {
           this.#noteSent(piece, chunk, command, line);
         }
         answered++;
         if (answered < wanted.length) return false;
-        if (unasked.length > 0) this.#askFor(piece, unasked);
+        if (refused.length > 0) this.#askFor(piece, refused, 'set');
         else piece.release();
         return true;
       },

@@ -161,7 +161,10 @@ export class UploadRun {
     const { nodeLists } = this.#plan;
     const attempts = nodes.map(async (node, index) => {
       const connection = await TextConnection.connect(node, timeoutMs, signal);
-      this.#lanes[index] = new UploadLane(connection, { resend, countsOnly }, (error) => this.#fail(error));
+      const tellsRemovals = node.volley?.all.removals !== undefined;
+      this.#lanes[index] = new UploadLane(connection, { resend, countsOnly, tellsRemovals }, (error) =>
+        this.#fail(error),
+      );
     });
     await allOf([...attempts, nodeLists.record()]);
   }

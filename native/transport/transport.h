@@ -7,8 +7,8 @@
 // Close() returned, none does: a late write must never reach a guest. Therefore a read is given up only by closing its
 // endpoint, and only after that may the same bytes be filled some other way.
 //
-// A deadline measures progress, not age: reads are given up when nothing came over their endpoint for that long, neither a
-// completion nor a byte that receivedBytes() or indexBytes() counts. A read that waits behind others on a slow link is not late.
+// A deadline measures progress, not age: reads are given up when neither a completion nor 4 KiB that receivedBytes() or
+// indexBytes() count came over their endpoint for that long. A read that waits behind others on a slow link is not late.
 //
 // An endpoint moves bytes and believes nothing it is told, but it does not verify content: the reader does, for all.
 #pragma once

@@ -62,7 +62,7 @@ export interface ReaderOptions {
    * no more than the device lets be outstanding.
    */
   window?: number;
-  /** Milliseconds that one read may take, from its posting. */
+  /** Milliseconds for which a path may bring neither a chunk nor 4 KiB. */
   readTimeoutMs?: number;
   /** How often a chunk is read again after a failed verification. */
   retries?: number;
