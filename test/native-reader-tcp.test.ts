@@ -129,6 +129,35 @@ for (const [what, reason, answer] of hostileAnswers) {
   });
 }
 
+test('bytes that come steadily are waited for however long they take, bytes that trickle are not', async () => {
+  const image = makeImage(1);
+  const known = answers(image);
+  /** Sends so many bytes each 50 milliseconds. */
+  const dripping = (bytes: number) =>
+    scriptedNode((socket, keys) => {
+      const answer = Buffer.concat([answerOf(keys[0]!, known.get(keys[0]!)!), Buffer.from('END\r\n')]);
+      let at = 0;
+      const timer = setInterval(() => {
+        socket.write(answer.subarray(at, at + bytes));
+        at += bytes;
+        if (at >= answer.length || socket.destroyed) clearInterval(timer);
+      }, 50);
+    });
+  const steady = await dripping(1024);
+  const trickling = await dripping(16);
+  for (const [node, failures] of [
+    [steady, {}],
+    [trickling, { 0: 'timeout' }],
+  ] as const) {
+    const guest = native().GuestMemory.create(image.bytes.length);
+    const plan = { ...planOf(image, guest, [node.path]), readTimeoutMs: 1000 };
+    assert.equal(failuresOf(await new (native().Reader)(plan).run()), failures);
+    guest.close();
+  }
+  await steady.stop();
+  await trickling.stop();
+});
+
 test('a node that refuses, closes or says nothing fails its chunks in time, and no byte comes late', async () => {
   const image = makeImage(300);
   const known = answers(image);
