@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { memcachedPath } from '../../bench/support/memcached-path.js';
 import { Cluster, type ConnectOptions } from '../../client/index.js';
 import { ROOT } from '../../src/root.js';
@@ -16,6 +16,9 @@ export interface TestNode {
   /** The unix socket that hands out its region. */
   socket: string | null;
 }
+
+// It takes `node` from there: the one that runs the tests.
+process.env.PATH = `${dirname(process.execPath)}:${process.env.PATH}`;
 
 /** The command line that runs bin/volley from the compiled tree. */
 export const VOLLEY_COMMAND = ['sh', join(ROOT, 'bin', 'volley')] as const;
