@@ -46,7 +46,8 @@ class Side {
 
   /**
    * Cas uniques become the order in which they appeared, times what both servers can agree on: exp= of `me` without its
-   * sign, which memcached has the other way round before 1.6.38.
+   * sign, which memcached has the other way round before 1.6.38; and the size that 1.6.38 tells with the answer that nothing
+   * was stored.
    */
   private normalized(answer: string): string {
     return answer
@@ -57,6 +58,7 @@ class Side {
       .replace(/^((?:HD|VA).*? l)\d+/gm, '$1~')
       .replace(/^((?:HD|VA).*? t)(\d+)/gm, (_, head, left) => `${head}${roughly(Number(left))}`)
       .replace(/ exp=-?(\d+) la=\d+/, (_, left) => ` exp=±${roughly(Number(left))} la=~`)
+      .replace(/^((?:EX|NS|NF).*?) s\d+/gm, '$1')
       .replace(/ cls=\d+ size=\d+/, '');
   }
 

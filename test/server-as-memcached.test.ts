@@ -76,10 +76,14 @@ const TEXT: Record<string, string> = {
   'values that look like commands': 'set a 0 0 13\r\nget b\r\nquit\r\n\r\nget a\r\n',
 };
 
+/** memcached 1.6.38 mostly pads a number that became shorter, as 1.6.18 always does and a node, too; but not each time. */
+let isPadding = true;
+
 /** Cas uniques are compared by whether they are equal to each other, not by their numbers. */
 function normalized(answer: string): string {
   const seen: string[] = [];
-  return answer.replace(/^(VALUE \S+ \d+ \d+) (\d+)\r$/gm, (_, head, cas) => {
+  const padded = isPadding ? answer : answer.replace(/^(VALUE \S+ \d+) \d+\r\n(\d+) *\r$/gm, '$1 #\r\n$2\r');
+  return padded.replace(/^(VALUE \S+ \d+ \d+) (\d+)\r$/gm, (_, head, cas) => {
     if (!seen.includes(cas)) seen.push(cas);
     return `${head} cas${seen.indexOf(cas)}\r`;
   });
@@ -110,6 +114,7 @@ const there = () => ({ path: memcached.path });
 test('it starts', async () => {
   for (const node of nodes) await node.start();
   await memcached.ready();
+  isPadding = (await talk(there(), [Buffer.from('version\r\nquit\r\n')])).startsWith('VERSION 1.6.18');
 });
 
 for (const [topic, text] of Object.entries(TEXT)) {
