@@ -52,6 +52,7 @@ export const NOT_OF_NODE = Object.fromEntries(
     {
       why: 'native code and libfabric',
       files: [
+        'fabric-admission',
         'fabric-failures-leaks',
         'fabric-failures-lies',
         'fabric-load',
@@ -70,6 +71,8 @@ export const NOT_OF_NODE = Object.fromEntries(
         'initrd-upload',
         'packaging-texts',
         'public-types',
+        'region-damage',
+        'region-file',
         'region-formats',
         'region-full-tmpfs',
         'region-killed',
@@ -95,6 +98,9 @@ export const NOT_OF_NODE = Object.fromEntries(
         'node-lists',
         'server-flow',
         'server-memory',
+        'upload-content',
+        'upload-memory',
+        'upload-probes',
         'upload-races',
         'upload-room',
         'upload-trouble',
