@@ -73,7 +73,7 @@ export class Cluster {
     this.#ring = new Ring(nodes.map(({ name }) => name));
     this.#placements = new Placements(nodes, this.#ring);
     this.#nodeLists = new NodeLists(nodes, this.#placements, timeoutMs);
-    this.#manifests = new ManifestStore(nodes, this.#placements, this.#nodeLists, timeoutMs);
+    this.#manifests = new ManifestStore(nodes, this.#placements, this.#nodeLists, this.#readTimeoutMs);
     this.#catalog = new Catalog(nodes, this.#manifests, this.#placements, timeoutMs);
     this.#usage = new UsageReporter(nodes, this.#placements, timeoutMs);
     this.#reads = new ReadsReporter(nodes, timeoutMs);

@@ -38,13 +38,15 @@ export class ManifestStore {
   readonly #nodes: readonly ClusterNode[];
   readonly #placements: Placements;
   readonly #nodeLists: NodeLists;
+  readonly #readTimeoutMs: number;
 
   constructor(
     nodes: readonly ClusterNode[],
     placements: Placements,
     nodeLists: NodeLists,
-    readonly timeoutMs: number,
+    readTimeoutMs: number,
   ) {
+    this.#readTimeoutMs = readTimeoutMs;
     this.#nodes = nodes;
     this.#placements = placements;
     this.#nodeLists = nodeLists;
@@ -177,7 +179,7 @@ export class ManifestStore {
       await new LoadRun(this.#nodes, placement, target, {
         destination,
         destinationIsZero: true,
-        readTimeoutMs: Math.ceil(this.timeoutMs),
+        readTimeoutMs: this.#readTimeoutMs,
         signal,
       }).run();
       return destination.read(0, bytes);
